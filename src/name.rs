@@ -33,7 +33,7 @@ pub const BRIDGE_NAME_BYTES_MAX: usize = 40;
 
 /// Why a text is not a valid bridge name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadName {
+pub enum BridgeNameError {
     /// The text is empty or blank.
     #[error("a bridge needs a name")]
     Empty,
@@ -92,32 +92,32 @@ pub struct BridgeName(Arc<str>);
 
 impl BridgeName {
     /// Parses the name of a `[bridges.NAME]` table.
-    pub fn parse(text: &str) -> Result<Self, BadName> {
+    pub fn parse(text: &str) -> Result<Self, BridgeNameError> {
         if text.trim().is_empty() {
-            return Err(BadName::Empty);
+            return Err(BridgeNameError::Empty);
         }
         if RESERVED.contains(&text) {
-            return Err(BadName::Reserved(text.to_owned()));
+            return Err(BridgeNameError::Reserved(text.to_owned()));
         }
         let bad = text.char_indices().find(|&(at, character)| {
             !(character.is_ascii_alphanumeric() || (at > 0 && "-_.".contains(character)))
         });
         if let Some((_, character)) = bad {
-            return Err(BadName::Character {
+            return Err(BridgeNameError::Character {
                 name: text.to_owned(),
                 character,
             });
         }
         if text.len() > BRIDGE_NAME_BYTES_MAX {
-            return Err(BadName::TooLong(text.to_owned()));
+            return Err(BridgeNameError::TooLong(text.to_owned()));
         }
         Ok(Self(Arc::from(text)))
     }
 
     /// Accepts a key of `mcpServers`. mcpo allows any text there: spaces, slashes, reserved words.
-    pub fn mcpo(text: &str) -> Result<Self, BadName> {
+    pub fn mcpo(text: &str) -> Result<Self, BridgeNameError> {
         if text.is_empty() {
-            return Err(BadName::Empty);
+            return Err(BridgeNameError::Empty);
         }
         Ok(Self(Arc::from(text)))
     }
@@ -195,6 +195,6 @@ mod tests {
         for good in ["with space", "a/b", "docs", "UPPER.dots-1"] {
             assert_eq!(BridgeName::mcpo(good).unwrap().as_str(), good);
         }
-        assert_eq!(BridgeName::mcpo(""), Err(BadName::Empty));
+        assert_eq!(BridgeName::mcpo(""), Err(BridgeNameError::Empty));
     }
 }

@@ -33,7 +33,7 @@ pub struct Tool {
     pub title: Option<String>,
     /// The description for the model.
     pub description: Option<String>,
-    /// The schema of the arguments as sent; `Value::Null` if the server sent none.
+    /// The schema of the arguments as sent; `SqlValue::Null` if the server sent none.
     pub input_schema: Value,
     /// The schema of the result, if the server sent one.
     pub output_schema: Option<Value>,
@@ -45,7 +45,7 @@ pub struct Tool {
 
 /// Why an entry of `tools/list` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadTool {
+pub enum InvalidToolError {
     /// The entry is not a JSON object.
     #[error("an entry of its tool list is left out: it is not an object, or it cannot be read")]
     NotAnObject,
@@ -58,15 +58,15 @@ pub enum BadTool {
 
 impl Tool {
     /// Parses one entry of `tools/list`.
-    pub fn from_wire(entry: Value) -> Result<Self, BadTool> {
+    pub fn from_wire(entry: Value) -> Result<Self, InvalidToolError> {
         let Value::Object(mut entry) = entry else {
-            return Err(BadTool::NotAnObject);
+            return Err(InvalidToolError::NotAnObject);
         };
         let name = entry
             .get("name")
             .and_then(Value::as_str)
             .and_then(ToolName::parse)
-            .ok_or(BadTool::NoName)?;
+            .ok_or(InvalidToolError::NoName)?;
         let annotations = entry.remove("annotations").unwrap_or_default();
         let hint = |name: &&'static str| Some((*name, annotations.get(*name)?.as_bool()?));
         let hints: Vec<_> = HINTS.iter().filter_map(hint).collect();

@@ -3,7 +3,7 @@
 
 use super::policy::matched;
 use crate::{
-    config::{self, CredentialKind},
+    config::{self, CredentialScope},
     near,
     tool::Tool,
 };
@@ -15,7 +15,7 @@ const VARIABLES_NAMED_MAX: usize = 5;
 
 /// Where a group is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupAt {
+pub enum GroupMention {
     /// In a grant, or with a key for a server.
     Grant,
     /// As the group of a new member.
@@ -72,14 +72,14 @@ pub fn bounds_advice(
 }
 
 /// What to say of a group that is not known yet.
-pub fn group_advice(group: &str, at: GroupAt, known: &[String]) -> Option<String> {
+pub fn group_advice(group: &str, at: GroupMention, known: &[String]) -> Option<String> {
     if known.iter().any(|it| it == group) {
         return None;
     }
     let near = near::nearest(group, known.iter().map(String::as_str), NEAREST_MAX);
     let nothing = match at {
-        GroupAt::Grant => "0 members",
-        GroupAt::Member => "0 grants",
+        GroupMention::Grant => "0 members",
+        GroupMention::Member => "0 grants",
     };
     Some(format!("new group `{group}`, {nothing}{}", meant(&near)))
 }
@@ -100,7 +100,7 @@ pub fn bridge_advice<'a>(
 }
 
 /// What to say of a variable in the place of which a group has a value, where its bridge does not read it.
-pub fn variable_advice(bridge: &config::Bridge, variable: &str) -> Option<String> {
+pub fn variable_advice(bridge: &config::BridgeSettings, variable: &str) -> Option<String> {
     let name = &bridge.name;
     if !bridge.reads_variable(variable) {
         let read = || bridge.variables.0.iter().map(String::as_str);
@@ -117,7 +117,7 @@ pub fn variable_advice(bridge: &config::Bridge, variable: &str) -> Option<String
             "bridge `{name}` does not read `{variable}`, so this value has no effect{known}"
         ));
     }
-    (bridge.credential == CredentialKind::Caller).then(|| {
+    (bridge.credential == CredentialScope::Caller).then(|| {
         format!("bridge `{name}` calls with each caller's own account, so this value has no effect")
     })
 }
@@ -186,13 +186,13 @@ mod tests {
     #[test]
     fn a_new_group_is_told_with_what_may_be_meant() {
         let known = ["sales", "support"].map(str::to_owned);
-        assert_eq!(group_advice("sales", GroupAt::Grant, &known), None);
+        assert_eq!(group_advice("sales", GroupMention::Grant, &known), None);
         assert_eq!(
-            group_advice("slaes", GroupAt::Grant, &known).unwrap(),
+            group_advice("slaes", GroupMention::Grant, &known).unwrap(),
             "new group `slaes`, 0 members; did you mean `sales`?"
         );
         assert_eq!(
-            group_advice("marketing", GroupAt::Member, &known).unwrap(),
+            group_advice("marketing", GroupMention::Member, &known).unwrap(),
             "new group `marketing`, 0 grants"
         );
     }

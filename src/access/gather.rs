@@ -1,33 +1,33 @@
-//! [`Access`]: collects what is known about a caller.
+//! [`AccessControl`]: collects what is known about a caller.
 
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Rule, View,
-    memory::{Known, Made, Memory},
-    policy::Policy,
-    view::{Origin, Standing},
+    AccessRule, Permissions,
+    memory::{MemberRecord, CachedMembership, AccessCache},
+    policy::AccessPolicy,
+    view::{GroupSource, CallerMembership},
 };
 use crate::{
-    auth::{Caller, Proof},
+    auth::{Caller, AuthenticationMethod},
     config::Config,
     store::{Store, StoreError},
 };
 
 /// The data for access decisions.
 #[derive(Debug)]
-pub struct Access {
+pub struct AccessControl {
     /// The access settings.
-    rules: Arc<Rules>,
+    rules: Arc<GroupSettings>,
     /// The cached tables; `None` without a database.
-    memory: Option<Arc<Memory>>,
+    memory: Option<Arc<AccessCache>>,
 }
 
 /// The access settings.
 #[derive(Debug)]
-pub struct Rules {
+pub struct GroupSettings {
     /// Whether groups and grants decide.
     is_enforced: bool,
     /// `access.admin_groups`
@@ -36,7 +36,7 @@ pub struct Rules {
     pub(super) default_groups: Vec<Arc<str>>,
 }
 
-impl Rules {
+impl GroupSettings {
     /// The settings of a configuration.
     pub(super) fn of(config: &Config) -> Self {
         let shared = |names: &[String]| names.iter().map(|it| it.as_str().into()).collect();
@@ -54,14 +54,14 @@ impl Rules {
     }
 }
 
-impl Access {
+impl AccessControl {
     /// The settings of a configuration and the grants of a store. `tracker` runs the tasks that
     /// refresh cached data.
     pub fn new(config: &Config, store: Option<Arc<Store>>, tracker: &TaskTracker) -> Self {
         let ttl = config.access.cache_ttl;
-        let memory = store.map(|store| Arc::new(Memory::new(store, ttl, tracker)));
+        let memory = store.map(|store| Arc::new(AccessCache::new(store, ttl, tracker)));
         Self {
-            rules: Arc::new(Rules::of(config)),
+            rules: Arc::new(GroupSettings::of(config)),
             memory,
         }
     }
@@ -75,7 +75,7 @@ impl Access {
         tracker: &TaskTracker,
     ) -> Self {
         let mut new = Self::new(config, store, tracker);
-        let is_same_time = |old: &&Arc<Memory>| old.ttl() == config.access.cache_ttl;
+        let is_same_time = |old: &&Arc<AccessCache>| old.ttl() == config.access.cache_ttl;
         if let Some(old) = self.memory.as_ref().filter(is_same_time) {
             new.memory = Some(Arc::clone(old));
         }
@@ -89,26 +89,26 @@ impl Access {
 
     /// What is known about a caller now. Fails if the database is needed and does not respond.
     /// Callers whose decision needs no table do not wait for the database.
-    pub async fn view(&self, caller: &Arc<Caller>) -> Result<View, StoreError> {
+    pub async fn view(&self, caller: &Arc<Caller>) -> Result<Permissions, StoreError> {
         let free = match caller.proof {
-            Proof::Operator => Some(Rule::Operator),
-            Proof::Loopback => Some(Rule::Loopback),
-            _ if !self.rules.is_enforced => Some(Rule::Open),
+            AuthenticationMethod::Operator => Some(AccessRule::Operator),
+            AuthenticationMethod::Loopback => Some(AccessRule::Loopback),
+            _ if !self.rules.is_enforced => Some(AccessRule::Open),
             _ => None,
         };
         if let Some(rule) = free {
-            return Ok(View::free(Arc::clone(caller), rule));
+            return Ok(Permissions::free(Arc::clone(caller), rule));
         }
         let standing = self.standing(caller).await?;
-        Ok(View::bound(Arc::clone(caller), standing))
+        Ok(Permissions::bound(Arc::clone(caller), standing))
     }
 
     /// The permissions from a caller's groups and grants.
-    async fn standing(&self, caller: &Caller) -> Result<Arc<Standing>, StoreError> {
+    async fn standing(&self, caller: &Caller) -> Result<Arc<CallerMembership>, StoreError> {
         let proven = caller.groups.as_deref().unwrap_or_default();
         if self.rules.admin_group(proven).is_some() {
-            let nothing = Arc::new(Policy::default());
-            return Ok(self.made_of(&nothing, proven, Origin::Proof, false));
+            let nothing = Arc::new(AccessPolicy::default());
+            return Ok(self.made_of(&nothing, proven, GroupSource::Proof, false));
         }
         let memory = self.memory.as_ref().ok_or_else(|| {
             StoreError::Down("access depends on groups, but no database is configured".into())
@@ -116,12 +116,12 @@ impl Access {
         let known = async {
             match &caller.email {
                 Some(email) => memory.member(email).await,
-                None => Ok(Arc::new(Known::default())),
+                None => Ok(Arc::new(MemberRecord::default())),
             }
         };
         let (policy, known) = futures::try_join!(memory.policy(), known)?;
         if !proven.is_empty() {
-            return Ok(self.made_of(&policy, proven, Origin::Proof, known.is_admin));
+            return Ok(self.made_of(&policy, proven, GroupSource::Proof, known.is_admin));
         }
         if known.groups.is_empty() && !caller.open_webui_groups.is_empty() {
             let groups = Some(&caller.open_webui_groups);
@@ -134,10 +134,10 @@ impl Access {
     /// are cached as long as the groups are the same.
     fn remembered(
         &self,
-        policy: &Arc<Policy>,
-        known: &Known,
+        policy: &Arc<AccessPolicy>,
+        known: &MemberRecord,
         groups: Option<&Arc<[Arc<str>]>>,
-    ) -> Arc<Standing> {
+    ) -> Arc<CallerMembership> {
         if let Some(made) = known.made.load().as_ref()
             && Arc::ptr_eq(&made.standing.policy, policy)
             && Arc::ptr_eq(&made.standing.rules, &self.rules)
@@ -146,10 +146,10 @@ impl Access {
             return Arc::clone(&made.standing);
         }
         let standing = match groups {
-            Some(groups) => self.made_of(policy, groups, Origin::OpenWebUi, known.is_admin),
-            None => self.made_of(policy, &known.groups, Origin::Table, known.is_admin),
+            Some(groups) => self.made_of(policy, groups, GroupSource::OpenWebUi, known.is_admin),
+            None => self.made_of(policy, &known.groups, GroupSource::Table, known.is_admin),
         };
-        known.made.store(Some(Arc::new(Made {
+        known.made.store(Some(Arc::new(CachedMembership {
             groups: groups.cloned(),
             standing: Arc::clone(&standing),
         })));
@@ -159,13 +159,13 @@ impl Access {
     /// The permissions from groups of one origin.
     fn made_of(
         &self,
-        policy: &Arc<Policy>,
+        policy: &Arc<AccessPolicy>,
         groups: &[Arc<str>],
-        origin: Origin,
+        origin: GroupSource,
         is_marked: bool,
-    ) -> Arc<Standing> {
+    ) -> Arc<CallerMembership> {
         let own = groups.iter().map(|group| (group, origin));
-        Arc::new(Standing::new(&self.rules, policy, own, is_marked))
+        Arc::new(CallerMembership::new(&self.rules, policy, own, is_marked))
     }
 }
 

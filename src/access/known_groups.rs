@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::Config,
-    store::{Directory, Store, StoreError},
+    store::{UserDirectory, Store, StoreError},
 };
 
 /// The names of all groups that have a grant, a member or a key, that the configuration names, or that
@@ -12,7 +12,7 @@ use crate::{
 pub async fn known_groups(
     config: &Config,
     store: &Store,
-    directory: Option<&Directory>,
+    directory: Option<&UserDirectory>,
 ) -> Result<Vec<String>, StoreError> {
     let mut names: BTreeSet<String> = BTreeSet::new();
     names.extend(store.groups().await?.into_iter().map(|group| group.name));

@@ -1,4 +1,4 @@
-//! [`Memory`]: caches the grants and members of the tables.
+//! [`AccessCache`]: caches the grants and members of the tables.
 //!
 //! A cached value is valid while [`Store::version`] is unchanged, and for at most
 //! `access.cache_ttl`. Values in use are refreshed before they expire, so that a busy bridge does
@@ -18,10 +18,10 @@ use arc_swap::ArcSwapOption;
 use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
-use super::{policy::Policy, view::Standing};
+use super::{policy::AccessPolicy, view::CallerMembership};
 use crate::{
-    store::{Member, Store, StoreError},
-    telemetry::Lookups,
+    store::{MemberRow, Store, StoreError},
+    telemetry::CacheName,
 };
 
 /// The maximum number of cached members.
@@ -33,42 +33,42 @@ const RENEWED_AFTER: f32 = 0.75;
 
 /// What the bridge's tables contain about one user.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct MemberRecord {
     /// Their groups.
     pub groups: Vec<Arc<str>>,
     /// `user_admin_status`.
     pub is_admin: bool,
     /// The permissions that were last built from it.
-    pub made: ArcSwapOption<Made>,
+    pub made: ArcSwapOption<CachedMembership>,
 }
 
 /// Permissions, and the groups they were built from.
 #[derive(Debug)]
-pub struct Made {
+pub struct CachedMembership {
     /// The groups, unless they come from the bridge's tables.
     pub groups: Option<Arc<[Arc<str>]>>,
     /// The permissions.
-    pub standing: Arc<Standing>,
+    pub standing: Arc<CallerMembership>,
 }
 
 /// The cached tables.
 #[derive(Debug)]
-pub struct Memory {
+pub struct AccessCache {
     /// The source.
     store: Arc<Store>,
     /// All grants.
-    policy: Kept<(), Policy>,
+    policy: VersionedCache<(), AccessPolicy>,
     /// Users, by e-mail address.
-    members: Kept<Arc<str>, Known>,
+    members: VersionedCache<Arc<str>, MemberRecord>,
 }
 
-impl Memory {
+impl AccessCache {
     /// A cache of the tables in this store.
     pub fn new(store: Arc<Store>, ttl: Duration, tracker: &TaskTracker) -> Self {
         Self {
             store,
-            policy: Kept::new(POLICIES_MAX, ttl, tracker, Lookups::Grants),
-            members: Kept::new(MEMBERS_MAX, ttl, tracker, Lookups::Members),
+            policy: VersionedCache::new(POLICIES_MAX, ttl, tracker, CacheName::Grants),
+            members: VersionedCache::new(MEMBERS_MAX, ttl, tracker, CacheName::Members),
         }
     }
 
@@ -78,27 +78,27 @@ impl Memory {
     }
 
     /// All grants.
-    pub async fn policy(&self) -> Result<Arc<Policy>, StoreError> {
+    pub async fn policy(&self) -> Result<Arc<AccessPolicy>, StoreError> {
         let (store, tracker) = (Arc::clone(&self.store), self.policy.tracker.clone());
         let read = || async move {
             let rows = store.grants().await?;
-            let compiled = tracker.spawn_blocking(move || Policy::compile(rows)).await;
+            let compiled = tracker.spawn_blocking(move || AccessPolicy::compile(rows)).await;
             compiled.map_err(|error| StoreError::Query(error.to_string()))
         };
         self.policy.get((), self.store.version(), read).await
     }
 
     /// What the bridge's tables contain about a user.
-    pub async fn member(&self, email: &Arc<str>) -> Result<Arc<Known>, StoreError> {
+    pub async fn member(&self, email: &Arc<str>) -> Result<Arc<MemberRecord>, StoreError> {
         let (store, asked) = (Arc::clone(&self.store), Arc::clone(email));
-        let read = || async move { store.member(&asked).await.map(Known::from) };
+        let read = || async move { store.member(&asked).await.map(MemberRecord::from) };
         let key = Arc::clone(email);
         self.members.get(key, self.store.version(), read).await
     }
 }
 
-impl From<Member> for Known {
-    fn from(member: Member) -> Self {
+impl From<MemberRow> for MemberRecord {
+    fn from(member: MemberRow) -> Self {
         Self {
             groups: member.groups.iter().map(|it| it.as_str().into()).collect(),
             is_admin: member.is_admin,
@@ -108,27 +108,27 @@ impl From<Member> for Known {
 }
 
 /// Compares what the tables contain, not what was built from it.
-impl PartialEq for Known {
+impl PartialEq for MemberRecord {
     fn eq(&self, other: &Self) -> bool {
         self.groups == other.groups && self.is_admin == other.is_admin
     }
 }
 
 /// A cache, by key and by the store version before the read.
-struct Kept<K, T> {
+struct VersionedCache<K, T> {
     /// The values. Each is read by one task at a time.
-    cache: Cache<(K, u64), Arc<Read<T>>>,
+    cache: Cache<(K, u64), Arc<CachedValue<T>>>,
     /// How long a value is valid.
     ttl: Duration,
     /// Runs the tasks that refresh values.
     tracker: TaskTracker,
     /// The name of the hit and miss counters.
-    lookups: Lookups,
+    lookups: CacheName,
 }
 
 /// A cached value.
 #[derive(Debug)]
-struct Read<T> {
+struct CachedValue<T> {
     /// The value.
     value: Arc<T>,
     /// When the read began.
@@ -137,13 +137,13 @@ struct Read<T> {
     is_renewing: AtomicBool,
 }
 
-impl<K, T> Kept<K, T>
+impl<K, T> VersionedCache<K, T>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     T: PartialEq + Send + Sync + 'static,
 {
     /// An empty cache for at most `max` values.
-    fn new(max: u64, ttl: Duration, tracker: &TaskTracker, lookups: Lookups) -> Self {
+    fn new(max: u64, ttl: Duration, tracker: &TaskTracker, lookups: CacheName) -> Self {
         Self {
             cache: Cache::builder().max_capacity(max).time_to_live(ttl).build(),
             ttl,
@@ -185,7 +185,7 @@ where
         key: (K, u64),
         reading: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<Arc<T>, StoreError> {
-        let is_over = |kept: &Arc<Read<T>>| kept.at.elapsed() >= self.ttl;
+        let is_over = |kept: &Arc<CachedValue<T>>| kept.at.elapsed() >= self.ttl;
         if self
             .cache
             .get(&key)
@@ -195,7 +195,7 @@ where
             self.cache.invalidate(&key).await;
         }
         let at = Instant::now();
-        let reading = async { reading.await.map(|value| Read::new(Arc::new(value), at)) };
+        let reading = async { reading.await.map(|value| CachedValue::new(Arc::new(value), at)) };
         let kept = self.cache.try_get_with(key, reading).await;
         kept.map(|kept| Arc::clone(&kept.value))
             .map_err(|error| StoreError::clone(&error))
@@ -205,7 +205,7 @@ where
     fn renew(
         &self,
         key: (K, u64),
-        old: Arc<Read<T>>,
+        old: Arc<CachedValue<T>>,
         reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) {
         let cache = self.cache.clone();
@@ -213,10 +213,10 @@ where
             let at = Instant::now();
             match reading.await {
                 Ok(value) if value == *old.value => {
-                    let same = Read::new(Arc::clone(&old.value), at);
+                    let same = CachedValue::new(Arc::clone(&old.value), at);
                     cache.insert(key, same).await;
                 }
-                Ok(value) => cache.insert(key, Read::new(Arc::new(value), at)).await,
+                Ok(value) => cache.insert(key, CachedValue::new(Arc::new(value), at)).await,
                 Err(error) => {
                     tracing::debug!(%error, "cannot refresh cached access data");
                     old.is_renewing.store(false, Ordering::Relaxed);
@@ -226,14 +226,14 @@ where
     }
 }
 
-impl<K, T> fmt::Debug for Kept<K, T> {
+impl<K, T> fmt::Debug for VersionedCache<K, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Kept");
         shown.field("ttl", &self.ttl).finish_non_exhaustive()
     }
 }
 
-impl<T> Read<T> {
+impl<T> CachedValue<T> {
     /// A value whose read began at this time.
     fn new(value: Arc<T>, at: Instant) -> Arc<Self> {
         Arc::new(Self {

@@ -1,6 +1,6 @@
-//! Authorization by groups and grants. A [`Grant`] is the only way to call a server.
+//! Authorization by groups and grants. A [`CallAuthorization`] is the only way to call a server.
 //!
-//! [`Access::view`] collects what is known about a caller, from memory if possible; [`View`] then
+//! [`AccessControl::view`] collects what is known about a caller, from memory if possible; [`Permissions`] then
 //! decides without waiting. If data cannot be read, the call is refused.
 
 mod advice;
@@ -13,9 +13,9 @@ mod rule;
 mod tests;
 mod view;
 
-pub use advice::{GroupAt, bounds_advice, bridge_advice, group_advice, variable_advice};
-pub use gather::Access;
+pub use advice::{GroupMention, bounds_advice, bridge_advice, group_advice, variable_advice};
+pub use gather::AccessControl;
 pub use known_groups::known_groups;
 pub use policy::check_glob;
-pub use rule::{Denial, Grant, Rule};
-pub use view::{Explanation, Origin, View};
+pub use rule::{AccessRefusal, CallAuthorization, AccessRule};
+pub use view::{AccessExplanation, GroupSource, Permissions};

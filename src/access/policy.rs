@@ -1,4 +1,4 @@
-//! [`Policy`]: all grants, compiled for fast decisions. Pure.
+//! [`AccessPolicy`]: all grants, compiled for fast decisions. Pure.
 //!
 //! Groups are numbered, so that a caller's groups are a bit set and a decision checks only the few
 //! grants of one bridge.
@@ -10,27 +10,27 @@ use std::{
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::Rule;
+use super::AccessRule;
 use crate::{name::ToolName, store::GrantRow, tool::Tool};
 
 /// All grants.
 #[derive(Debug, Default)]
-pub struct Policy {
+pub struct AccessPolicy {
     /// The rows that it was compiled from.
     rows: Vec<GrantRow>,
     /// The number of each group that has a grant.
     numbers: HashMap<Arc<str>, usize>,
     /// The grants by bridge.
-    bridges: BTreeMap<String, Grants>,
+    bridges: BTreeMap<String, BridgeGrants>,
 }
 
 /// The grants to one bridge, by group.
 #[derive(Debug, Default)]
-struct Grants {
+struct BridgeGrants {
     /// Grants for all tools.
-    whole: Vec<Holder>,
+    whole: Vec<GranteeGroup>,
     /// Grants for some tools.
-    narrowed: Vec<Narrowed>,
+    narrowed: Vec<NarrowedGrant>,
     /// All patterns of these grants, compiled together so that each name is matched only once.
     globs: GlobSet,
     /// The single patterns, by number.
@@ -39,7 +39,7 @@ struct Grants {
 
 /// The callers that a grant applies to.
 #[derive(Debug)]
-struct Holder {
+struct GranteeGroup {
     /// The group.
     group: Arc<str>,
     /// Its number.
@@ -50,9 +50,9 @@ struct Holder {
 
 /// A grant for some tools.
 #[derive(Debug)]
-struct Narrowed {
+struct NarrowedGrant {
     /// The callers that it applies to.
-    holder: Holder,
+    holder: GranteeGroup,
     /// The numbers of its patterns; `None` for any name.
     tools: Option<Vec<usize>>,
     /// Only tools that are declared as read-only.
@@ -61,7 +61,7 @@ struct Narrowed {
 
 /// What a caller wants to do with a bridge.
 #[derive(Debug, Clone, Copy)]
-pub enum Wanted<'a> {
+pub enum AccessRequest<'a> {
     /// See it in a list.
     Anything,
     /// Use a tool of which only the name is known.
@@ -72,18 +72,18 @@ pub enum Wanted<'a> {
 
 /// A set of groups that have grants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Numbers(Vec<u64>);
+pub struct GroupSet(Vec<u64>);
 
 /// The groups and the workspace of a caller.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker<'a> {
+pub struct AccessSubject<'a> {
     /// Their groups.
-    pub numbers: &'a Numbers,
+    pub numbers: &'a GroupSet,
     /// Their workspace.
     pub workspace: &'a str,
 }
 
-impl Policy {
+impl AccessPolicy {
     /// Compiles the rows of the tables. CPU-bound: thousands of patterns take a while.
     pub fn compile(mut rows: Vec<GrantRow>) -> Self {
         rows.sort_by(|a, b| (&a.group, &a.bridge).cmp(&(&b.group, &b.bridge)));
@@ -100,8 +100,8 @@ impl Policy {
     }
 
     /// The numbers of these groups. Groups without grants have no number.
-    pub fn numbers<'a>(&self, groups: impl IntoIterator<Item = &'a Arc<str>>) -> Numbers {
-        let mut numbers = Numbers(vec![0; self.numbers.len().div_ceil(64)]);
+    pub fn numbers<'a>(&self, groups: impl IntoIterator<Item = &'a Arc<str>>) -> GroupSet {
+        let mut numbers = GroupSet(vec![0; self.numbers.len().div_ceil(64)]);
         for number in groups.into_iter().filter_map(|it| self.numbers.get(it)) {
             numbers.insert(*number);
         }
@@ -110,12 +110,12 @@ impl Policy {
 
     /// Decides by the grants, in the order of group names. A grant for all tools takes precedence
     /// over a narrowed one.
-    pub fn decide(&self, bridge: &str, asker: Asker<'_>, wanted: Wanted<'_>) -> Rule {
+    pub fn decide(&self, bridge: &str, asker: AccessSubject<'_>, wanted: AccessRequest<'_>) -> AccessRule {
         let Some(grants) = self.bridges.get(bridge) else {
-            return Rule::NoGrant;
+            return AccessRule::NoGrant;
         };
         if let Some(holder) = grants.whole.iter().find(|it| it.is_met_by(asker)) {
-            return Rule::Grant(Arc::clone(&holder.group));
+            return AccessRule::Grant(Arc::clone(&holder.group));
         }
         let mut own = grants
             .narrowed
@@ -123,17 +123,17 @@ impl Policy {
             .filter(|it| it.holder.is_met_by(asker))
             .peekable();
         if own.peek().is_none() {
-            return Rule::NoGrant;
+            return AccessRule::NoGrant;
         }
         let matched = grants.matched(wanted);
         match own.find(|it| it.includes(wanted, &matched)) {
-            Some(found) => Rule::NarrowedGrant(Arc::clone(&found.holder.group)),
-            None => Rule::Narrowed,
+            Some(found) => AccessRule::NarrowedGrant(Arc::clone(&found.holder.group)),
+            None => AccessRule::Narrowed,
         }
     }
 
     /// The groups that would allow it in this workspace, sorted and without duplicates.
-    pub fn allowing(&self, bridge: &str, workspace: &str, wanted: Wanted<'_>) -> Vec<String> {
+    pub fn allowing(&self, bridge: &str, workspace: &str, wanted: AccessRequest<'_>) -> Vec<String> {
         let Some(grants) = self.bridges.get(bridge) else {
             return Vec::new();
         };
@@ -158,7 +158,7 @@ impl Policy {
             grants.whole.push(holder);
         } else {
             let tools = (!row.tools.is_empty()).then(|| grants.number(&row.tools, known));
-            grants.narrowed.push(Narrowed {
+            grants.narrowed.push(NarrowedGrant {
                 holder,
                 tools,
                 read_only: row.read_only,
@@ -167,13 +167,13 @@ impl Policy {
     }
 
     /// The callers that a row applies to. Assigns a number to its group.
-    fn holder(&mut self, row: &GrantRow) -> Holder {
+    fn holder(&mut self, row: &GrantRow) -> GranteeGroup {
         let next = self.numbers.len();
         let known = self.numbers.get_key_value(row.group.as_str());
         let known = known.map(|(group, number)| (Arc::clone(group), *number));
         let (group, number) = known.unwrap_or_else(|| (row.group.as_str().into(), next));
         self.numbers.insert(Arc::clone(&group), number);
-        Holder {
+        GranteeGroup {
             group,
             number,
             workspace: row.workspace.clone(),
@@ -182,13 +182,13 @@ impl Policy {
 }
 
 /// Compares only the rows, because everything else is built from them.
-impl PartialEq for Policy {
+impl PartialEq for AccessPolicy {
     fn eq(&self, other: &Self) -> bool {
         self.rows == other.rows
     }
 }
 
-impl Grants {
+impl BridgeGrants {
     /// The numbers of patterns. New patterns get the next number. An invalid pattern gets none and
     /// matches nothing.
     fn number(
@@ -211,11 +211,11 @@ impl Grants {
 
     /// The numbers of the patterns that match a tool, by its published name or by the server's
     /// name.
-    fn matched(&self, wanted: Wanted<'_>) -> Vec<usize> {
+    fn matched(&self, wanted: AccessRequest<'_>) -> Vec<usize> {
         match wanted {
-            Wanted::Anything => Vec::new(),
-            Wanted::Named(name) => self.globs.matches(name),
-            Wanted::Tool(tool) => {
+            AccessRequest::Anything => Vec::new(),
+            AccessRequest::Named(name) => self.globs.matches(name),
+            AccessRequest::Tool(tool) => {
                 let mut matched = self.globs.matches(tool.name.as_str());
                 if tool.server_name != tool.name {
                     matched.extend(self.globs.matches(tool.server_name.as_str()));
@@ -226,9 +226,9 @@ impl Grants {
     }
 }
 
-impl Holder {
+impl GranteeGroup {
     /// Whether the grant applies to this caller.
-    fn is_met_by(&self, asker: Asker<'_>) -> bool {
+    fn is_met_by(&self, asker: AccessSubject<'_>) -> bool {
         asker.numbers.contains(self.number) && self.is_in(asker.workspace)
     }
 
@@ -238,20 +238,20 @@ impl Holder {
     }
 }
 
-impl Narrowed {
+impl NarrowedGrant {
     /// Whether the grant includes the requested tool, which matches these patterns.
-    fn includes(&self, wanted: Wanted<'_>, matched: &[usize]) -> bool {
+    fn includes(&self, wanted: AccessRequest<'_>, matched: &[usize]) -> bool {
         let globs = self.tools.as_ref();
         let is_named = || globs.is_none_or(|own| own.iter().any(|it| matched.contains(it)));
         match wanted {
-            Wanted::Anything => true,
-            Wanted::Named(_) => is_named(),
-            Wanted::Tool(tool) => (!self.read_only || tool.read_only) && is_named(),
+            AccessRequest::Anything => true,
+            AccessRequest::Named(_) => is_named(),
+            AccessRequest::Tool(tool) => (!self.read_only || tool.read_only) && is_named(),
         }
     }
 }
 
-impl Numbers {
+impl GroupSet {
     /// Adds a number.
     fn insert(&mut self, number: usize) {
         if let Some(word) = self.0.get_mut(number / 64) {

@@ -1,4 +1,4 @@
-//! The results of a decision: [`Rule`], [`Grant`], [`Denial`].
+//! The results of a decision: [`AccessRule`], [`CallAuthorization`], [`AccessRefusal`].
 
 use std::{fmt, sync::Arc};
 
@@ -6,7 +6,7 @@ use crate::name::{BridgeName, ToolName};
 
 /// The rule that decided, as named in the audit trail and by `explain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rule {
+pub enum AccessRule {
     /// The program's own commands, whose user has the configuration.
     Operator,
     /// No access rules are configured: every authenticated caller may call everything.
@@ -26,7 +26,7 @@ pub enum Rule {
 }
 
 /// The names in the audit trail: `grant developers`, `no_grant`.
-impl fmt::Display for Rule {
+impl fmt::Display for AccessRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operator => formatter.write_str("operator"),
@@ -41,28 +41,28 @@ impl fmt::Display for Rule {
     }
 }
 
-impl Rule {
+impl AccessRule {
     /// Whether it allows the call.
     pub fn allows(&self) -> bool {
         !matches!(self, Self::NoGrant | Self::Narrowed)
     }
 }
 
-/// Proves that [`super::View::authorize`] allowed this tool of this bridge. Only this module can
+/// Proves that [`super::Permissions::authorize`] allowed this tool of this bridge. Only this module can
 /// create one.
 #[derive(Debug)]
-pub struct Grant {
+pub struct CallAuthorization {
     /// The rule that allowed the call.
-    pub rule: Rule,
+    pub rule: AccessRule,
     /// The requested bridge.
     bridge: BridgeName,
     /// The requested tool, by the server's name.
     tool: ToolName,
 }
 
-impl Grant {
+impl CallAuthorization {
     /// Creates a grant. The rule must allow the call.
-    pub(super) fn new(rule: Rule, bridge: &BridgeName, tool: &ToolName) -> Self {
+    pub(super) fn new(rule: AccessRule, bridge: &BridgeName, tool: &ToolName) -> Self {
         Self {
             rule,
             bridge: bridge.clone(),
@@ -78,9 +78,9 @@ impl Grant {
 
 /// A refused call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denial {
+pub struct AccessRefusal {
     /// The rule that refused it.
-    pub rule: Rule,
+    pub rule: AccessRule,
     /// The groups that would allow it. Empty for a caller who is not an administrator, because they
     /// may not know the groups.
     pub allowing: Vec<String>,

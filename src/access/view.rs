@@ -1,21 +1,21 @@
-//! [`View`]: a caller with their groups and grants. It decides without waiting.
+//! [`Permissions`]: a caller with their groups and grants. It decides without waiting.
 
 use std::sync::Arc;
 
 use super::{
-    Denial, Grant, Rule,
-    gather::Rules,
-    policy::{Asker, Numbers, Policy, Wanted},
+    AccessRefusal, CallAuthorization, AccessRule,
+    gather::GroupSettings,
+    policy::{AccessSubject, GroupSet, AccessPolicy, AccessRequest},
 };
 use crate::{
-    auth::{Caller, Proof},
+    auth::{Caller, AuthenticationMethod},
     name::BridgeName,
     tool::Tool,
 };
 
 /// Where a group of a caller comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum GroupSource {
     /// From the credentials: a gateway's header, a token, or the entry of an API key.
     Proof,
     /// From the bridge's tables.
@@ -26,7 +26,7 @@ pub enum Origin {
     Default,
 }
 
-impl Origin {
+impl GroupSource {
     /// The name in `explain`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,44 +40,44 @@ impl Origin {
 
 /// A caller with their groups and grants: everything that a decision needs.
 #[derive(Debug, Clone)]
-pub struct View {
+pub struct Permissions {
     /// The caller.
     caller: Arc<Caller>,
     /// What they may do.
-    power: Power,
+    power: PermissionSource,
 }
 
 /// How decisions are made.
 #[derive(Debug, Clone)]
-enum Power {
+enum PermissionSource {
     /// One rule allows everything.
-    Free(Rule),
+    Free(AccessRule),
     /// Groups and grants.
-    Bound(Arc<Standing>),
+    Bound(Arc<CallerMembership>),
 }
 
 /// The permissions that result from a caller's groups and grants.
 #[derive(Debug)]
-pub struct Standing {
+pub struct CallerMembership {
     /// The groups that apply.
     groups: Vec<Arc<str>>,
     /// Where each group comes from.
-    origins: Vec<Origin>,
+    origins: Vec<GroupSource>,
     /// The numbers of the groups that have grants.
-    numbers: Numbers,
+    numbers: GroupSet,
     /// The first group whose members are administrators.
     admin_group: Option<Arc<str>>,
     /// `user_admin_status`
     is_marked: bool,
     /// The grants.
-    pub(super) policy: Arc<Policy>,
+    pub(super) policy: Arc<AccessPolicy>,
     /// The access settings.
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Arc<GroupSettings>,
 }
 
 /// The explanation of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explanation {
+pub struct AccessExplanation {
     /// The caller's name in logs.
     pub caller: String,
     /// How they authenticated.
@@ -87,28 +87,28 @@ pub struct Explanation {
     /// Their workspace.
     pub workspace: String,
     /// Their groups, and where each comes from.
-    pub groups: Vec<(String, Origin)>,
+    pub groups: Vec<(String, GroupSource)>,
     /// Whether they are an administrator.
     pub is_admin: bool,
     /// The rule that decided.
-    pub rule: Rule,
+    pub rule: AccessRule,
     /// The groups that would allow it.
     pub allowing: Vec<String>,
     /// Where the decision depends on whether the tool only reads, and that is not known: what it would be
     /// if it does.
-    pub if_it_reads: Option<IfItReads>,
+    pub if_it_reads: Option<ReadOnlyDecision>,
 }
 
 /// What would decide if a tool were one that only reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IfItReads {
+pub struct ReadOnlyDecision {
     /// The rule that would decide.
-    pub rule: Rule,
+    pub rule: AccessRule,
     /// The groups that would allow it then, besides the others.
     pub allowing: Vec<String>,
 }
 
-impl Explanation {
+impl AccessExplanation {
     /// Whether it is allowed; `None` where that depends on whether the tool only reads.
     pub fn is_allowed(&self) -> Option<bool> {
         let is_allowed = self.rule.allows();
@@ -119,25 +119,25 @@ impl Explanation {
     }
 }
 
-impl View {
+impl Permissions {
     /// The operator who runs the program's own commands, and therefore has its configuration.
     pub fn operator() -> Self {
-        Self::free(Arc::new(Caller::operator()), Rule::Operator)
+        Self::free(Arc::new(Caller::operator()), AccessRule::Operator)
     }
 
     /// A caller for whom one rule allows everything.
-    pub(super) fn free(caller: Arc<Caller>, rule: Rule) -> Self {
+    pub(super) fn free(caller: Arc<Caller>, rule: AccessRule) -> Self {
         Self {
             caller,
-            power: Power::Free(rule),
+            power: PermissionSource::Free(rule),
         }
     }
 
     /// A caller whose groups and grants decide.
-    pub(super) fn bound(caller: Arc<Caller>, standing: Arc<Standing>) -> Self {
+    pub(super) fn bound(caller: Arc<Caller>, standing: Arc<CallerMembership>) -> Self {
         Self {
             caller,
-            power: Power::Bound(standing),
+            power: PermissionSource::Bound(standing),
         }
     }
 
@@ -149,8 +149,8 @@ impl View {
     /// The groups that apply.
     pub fn groups(&self) -> &[Arc<str>] {
         match &self.power {
-            Power::Free(_) => self.caller.groups.as_deref().unwrap_or_default(),
-            Power::Bound(standing) => &standing.groups,
+            PermissionSource::Free(_) => self.caller.groups.as_deref().unwrap_or_default(),
+            PermissionSource::Bound(standing) => &standing.groups,
         }
     }
 
@@ -159,10 +159,10 @@ impl View {
     /// administrators.
     pub fn is_admin(&self) -> bool {
         match (&self.power, self.caller.proof) {
-            (_, Proof::Anonymous) => false,
-            (_, Proof::Operator | Proof::Loopback) => true,
-            (Power::Free(_), proof) => proof == Proof::ApiKey || self.caller.is_admin,
-            (Power::Bound(standing), _) => {
+            (_, AuthenticationMethod::Anonymous) => false,
+            (_, AuthenticationMethod::Operator | AuthenticationMethod::Loopback) => true,
+            (PermissionSource::Free(_), proof) => proof == AuthenticationMethod::ApiKey || self.caller.is_admin,
+            (PermissionSource::Bound(standing), _) => {
                 standing.admin_group.is_some() || standing.is_marked || self.caller.is_admin
             }
         }
@@ -171,57 +171,57 @@ impl View {
     /// Whether they may call every tool.
     pub fn is_unbounded(&self) -> bool {
         match &self.power {
-            Power::Free(_) => true,
-            Power::Bound(standing) => standing.admin_group.is_some(),
+            PermissionSource::Free(_) => true,
+            PermissionSource::Bound(standing) => standing.admin_group.is_some(),
         }
     }
 
-    /// Decides whether they may call a tool. This is the only way to get a [`Grant`].
-    pub fn authorize(&self, bridge: &BridgeName, tool: &Tool) -> Result<Grant, Denial> {
-        self.checked(bridge, Wanted::Tool(tool))
-            .map(|rule| Grant::new(rule, bridge, &tool.server_name))
+    /// Decides whether they may call a tool. This is the only way to get a [`CallAuthorization`].
+    pub fn authorize(&self, bridge: &BridgeName, tool: &Tool) -> Result<CallAuthorization, AccessRefusal> {
+        self.checked(bridge, AccessRequest::Tool(tool))
+            .map(|rule| CallAuthorization::new(rule, bridge, &tool.server_name))
     }
 
     /// Whether they may call a tool; for lists and documents.
     pub fn may_call(&self, bridge: &BridgeName, tool: &Tool) -> bool {
-        self.decide(bridge, Wanted::Tool(tool)).allows()
+        self.decide(bridge, AccessRequest::Tool(tool)).allows()
     }
 
     /// Whether they may use any tool of a bridge. Other callers do not learn which tools it has.
-    pub fn enter(&self, bridge: &BridgeName) -> Result<Rule, Denial> {
-        self.checked(bridge, Wanted::Anything)
+    pub fn enter(&self, bridge: &BridgeName) -> Result<AccessRule, AccessRefusal> {
+        self.checked(bridge, AccessRequest::Anything)
     }
 
     /// Whether they may learn that a bridge has no tool with this name.
-    pub fn enter_for(&self, bridge: &BridgeName, tool: &str) -> Result<Rule, Denial> {
-        self.checked(bridge, Wanted::Named(tool))
+    pub fn enter_for(&self, bridge: &BridgeName, tool: &str) -> Result<AccessRule, AccessRefusal> {
+        self.checked(bridge, AccessRequest::Named(tool))
     }
 
     /// Whether both were built from the very same values.
     #[cfg(test)]
     pub(super) fn is_made_of(&self, other: &Self) -> bool {
         match (&self.power, &other.power) {
-            (Power::Bound(one), Power::Bound(other)) => Arc::ptr_eq(one, other),
+            (PermissionSource::Bound(one), PermissionSource::Bound(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
 
     /// Explains why they may or may not use a tool of a bridge, or the bridge at all.
-    pub fn explain(&self, bridge: &BridgeName, tool: Option<&Tool>) -> Explanation {
-        let wanted = tool.map_or(Wanted::Anything, Wanted::Tool);
+    pub fn explain(&self, bridge: &BridgeName, tool: Option<&Tool>) -> AccessExplanation {
+        let wanted = tool.map_or(AccessRequest::Anything, AccessRequest::Tool);
         let text = |group: &Arc<str>| group.to_string();
         let groups = match &self.power {
-            Power::Free(_) => self
+            PermissionSource::Free(_) => self
                 .groups()
                 .iter()
-                .map(|it| (text(it), Origin::Proof))
+                .map(|it| (text(it), GroupSource::Proof))
                 .collect(),
-            Power::Bound(standing) => {
+            PermissionSource::Bound(standing) => {
                 let origins = standing.origins.iter().copied();
                 standing.groups.iter().map(text).zip(origins).collect()
             }
         };
-        Explanation {
+        AccessExplanation {
             caller: self.caller.id.to_string(),
             proof: self.caller.proof.as_str(),
             email: self.caller.email.as_deref().map(str::to_owned),
@@ -235,23 +235,23 @@ impl View {
     }
 
     /// The same for a tool whose server has not answered yet, so that only its name is known.
-    pub fn explain_unheard(&self, bridge: &BridgeName, tool: &Tool) -> Explanation {
+    pub fn explain_unheard(&self, bridge: &BridgeName, tool: &Tool) -> AccessExplanation {
         let mut tool = tool.clone();
         tool.read_only = false;
         let mut explanation = self.explain(bridge, Some(&tool));
         tool.read_only = true;
-        let wanted = Wanted::Tool(&tool);
+        let wanted = AccessRequest::Tool(&tool);
         let rule = self.decide(bridge, wanted);
         let mut allowing = self.allowing(bridge, wanted);
         allowing.retain(|group| !explanation.allowing.contains(group));
         if rule != explanation.rule || !allowing.is_empty() {
-            explanation.if_it_reads = Some(IfItReads { rule, allowing });
+            explanation.if_it_reads = Some(ReadOnlyDecision { rule, allowing });
         }
         explanation
     }
 
     /// The rule that allows the call, or a denial that the caller may see.
-    fn checked(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Result<Rule, Denial> {
+    fn checked(&self, bridge: &BridgeName, wanted: AccessRequest<'_>) -> Result<AccessRule, AccessRefusal> {
         let rule = self.decide(bridge, wanted);
         if rule.allows() {
             return Ok(rule);
@@ -261,19 +261,19 @@ impl View {
         } else {
             Vec::new()
         };
-        Err(Denial { rule, allowing })
+        Err(AccessRefusal { rule, allowing })
     }
 
     /// Checks in this order: a group of administrators, a grant for all tools, a narrowed grant.
-    fn decide(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Rule {
+    fn decide(&self, bridge: &BridgeName, wanted: AccessRequest<'_>) -> AccessRule {
         let standing = match &self.power {
-            Power::Free(rule) => return rule.clone(),
-            Power::Bound(standing) => standing,
+            PermissionSource::Free(rule) => return rule.clone(),
+            PermissionSource::Bound(standing) => standing,
         };
         if let Some(group) = &standing.admin_group {
-            return Rule::AdminGroup(Arc::clone(group));
+            return AccessRule::AdminGroup(Arc::clone(group));
         }
-        let asker = Asker {
+        let asker = AccessSubject {
             numbers: &standing.numbers,
             workspace: &self.caller.workspace,
         };
@@ -281,8 +281,8 @@ impl View {
     }
 
     /// The groups that would allow it: first those with grants, then those of administrators.
-    fn allowing(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Vec<String> {
-        let Power::Bound(standing) = &self.power else {
+    fn allowing(&self, bridge: &BridgeName, wanted: AccessRequest<'_>) -> Vec<String> {
+        let PermissionSource::Bound(standing) = &self.power else {
             return Vec::new();
         };
         let workspace = &self.caller.workspace;
@@ -296,12 +296,12 @@ impl View {
     }
 }
 
-impl Standing {
+impl CallerMembership {
     /// Builds the permissions from groups and their origins. Adds the configured default groups.
     pub fn new<'a>(
-        rules: &Arc<Rules>,
-        policy: &Arc<Policy>,
-        own: impl IntoIterator<Item = (&'a Arc<str>, Origin)>,
+        rules: &Arc<GroupSettings>,
+        policy: &Arc<AccessPolicy>,
+        own: impl IntoIterator<Item = (&'a Arc<str>, GroupSource)>,
         is_marked: bool,
     ) -> Self {
         let (mut groups, mut origins): (Vec<_>, Vec<_>) = own
@@ -311,7 +311,7 @@ impl Standing {
         for group in &rules.default_groups {
             if !groups.contains(group) {
                 groups.push(Arc::clone(group));
-                origins.push(Origin::Default);
+                origins.push(GroupSource::Default);
             }
         }
         Self {

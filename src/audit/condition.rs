@@ -1,4 +1,4 @@
-//! [`Condition`]: the state of the audit trail, reported in the log and on `/health`.
+//! [`AuditMonitor`]: the state of the audit trail, reported in the log and on `/health`.
 
 use std::sync::{
     Arc,
@@ -15,7 +15,7 @@ const REMINDER: i64 = 10_000_000;
 
 /// The state of the audit trail. Reading it takes no lock.
 #[derive(Debug, Default)]
-pub(super) struct Condition {
+pub(super) struct AuditMonitor {
     /// Bytes that are not in the database yet.
     pub backlog: AtomicU64,
     /// Calls that have begun and not ended.
@@ -27,25 +27,25 @@ pub(super) struct Condition {
     /// When the log last reported them, in microseconds since 1970.
     told_at: AtomicI64,
     /// Why records cannot be written.
-    journal: Trouble,
+    journal: CurrentFailure,
     /// Why the disk does not store them.
-    disk: Trouble,
+    disk: CurrentFailure,
     /// Why they do not reach the database.
-    shipping: Trouble,
+    shipping: CurrentFailure,
 }
 
 /// A failure, while it lasts.
 #[derive(Debug, Default)]
-struct Trouble(ArcSwapOption<Failure>);
+struct CurrentFailure(ArcSwapOption<AuditFailure>);
 
 /// What fails, and since when.
 #[derive(Debug)]
-struct Failure {
+struct AuditFailure {
     what: String,
     since: Timestamp,
 }
 
-impl Trouble {
+impl CurrentFailure {
     /// Records a failure. Returns true if it is new. If the cause changes, the time of the first
     /// failure stays.
     fn note(&self, what: &str) -> bool {
@@ -57,7 +57,7 @@ impl Trouble {
             .as_ref()
             .map_or_else(Timestamp::now, |failure| failure.since);
         let is_new = before.is_none();
-        self.0.store(Some(Arc::new(Failure {
+        self.0.store(Some(Arc::new(AuditFailure {
             what: what.to_owned(),
             since,
         })));
@@ -76,7 +76,7 @@ impl Trouble {
     }
 }
 
-impl Condition {
+impl AuditMonitor {
     /// Notes that a record was written.
     pub(super) fn written(&self) {
         if self.journal.clear() {
@@ -160,7 +160,7 @@ impl Condition {
     /// The state for `/health`.
     pub(super) fn health(&self) -> AuditHealth {
         let troubles = [&self.journal, &self.disk, &self.shipping];
-        let failing: Vec<_> = troubles.into_iter().filter_map(Trouble::describe).collect();
+        let failing: Vec<_> = troubles.into_iter().filter_map(CurrentFailure::describe).collect();
         AuditHealth {
             is_on: true,
             backlog_bytes: self.backlog.load(Ordering::Relaxed),

@@ -1,4 +1,4 @@
-//! Exports records as CSV and JSON Lines, page by page: [`Pages`] plans the queries, [`render`]
+//! Exports records as CSV and JSON Lines, page by page: [`CallPages`] plans the queries, [`render`]
 //! writes the output. There is no I/O here, so the command line and the admin API share it.
 
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ const PAGE: u32 = 1000;
 
 /// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// Comma-separated, with a header line; for spreadsheets.
     Csv,
     /// One JSON object per line; for programs.
@@ -23,14 +23,14 @@ pub enum Format {
 
 /// The pages of a query, one after another.
 #[derive(Debug)]
-pub struct Pages {
+pub struct CallPages {
     filter: CallFilter,
     /// How many records are still wanted.
     left: u64,
     is_over: bool,
 }
 
-impl Pages {
+impl CallPages {
     /// The pages of up to `limit` records that match a filter, newest first.
     pub fn new(filter: CallFilter, limit: u64) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Pages {
 }
 
 /// A record that can be exported.
-pub trait Exported {
+pub trait ExportRecord {
     /// The names of its fields, in order.
     const NAMES: &[&str];
 
@@ -69,7 +69,7 @@ pub trait Exported {
     fn fields(&self) -> Vec<Value>;
 }
 
-impl Exported for CallRecord {
+impl ExportRecord for CallRecord {
     const NAMES: &[&str] = &[
         "time",
         "request_id",
@@ -117,7 +117,7 @@ impl Exported for CallRecord {
     }
 }
 
-impl Exported for ChangeRecord {
+impl ExportRecord for ChangeRecord {
     const NAMES: &[&str] = &[
         "time",
         "actor",
@@ -142,21 +142,21 @@ impl Exported for ChangeRecord {
 }
 
 /// The bytes of a page. The first CSV page has the header line, even if it is empty.
-pub fn render<R: Exported>(format: Format, records: &[R], is_first: bool) -> Vec<u8> {
+pub fn render<R: ExportRecord>(format: ExportFormat, records: &[R], is_first: bool) -> Vec<u8> {
     match format {
-        Format::Csv => csv(records, is_first),
-        Format::JsonLines => json_lines(records),
+        ExportFormat::Csv => csv(records, is_first),
+        ExportFormat::JsonLines => json_lines(records),
     }
 }
 
 /// A record as a JSON object.
-pub fn object<R: Exported>(record: &R) -> Value {
+pub fn object<R: ExportRecord>(record: &R) -> Value {
     let names = R::NAMES.iter().map(|name| (*name).to_owned());
     let fields: Map<_, _> = names.zip(record.fields()).collect();
     Value::Object(fields)
 }
 
-fn json_lines<R: Exported>(records: &[R]) -> Vec<u8> {
+fn json_lines<R: ExportRecord>(records: &[R]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
         bytes.extend_from_slice(object(record).to_string().as_bytes());
@@ -165,7 +165,7 @@ fn json_lines<R: Exported>(records: &[R]) -> Vec<u8> {
     bytes
 }
 
-fn csv<R: Exported>(records: &[R], is_first: bool) -> Vec<u8> {
+fn csv<R: ExportRecord>(records: &[R], is_first: bool) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing to memory cannot fail, and all rows have the same number of cells, so no error is
     // possible.
@@ -286,7 +286,7 @@ mod tests {
             ("[1, -2]", "\"[1, -2]\""),
             ("größe", "größe"),
         ] {
-            let bytes = render(Format::Csv, &[record(tool)], true);
+            let bytes = render(ExportFormat::Csv, &[record(tool)], true);
             let text = String::from_utf8(bytes).unwrap();
             let (names, row) = text.split_once('\n').unwrap();
             assert!(names.starts_with("time,request_id,caller,"), "{names}");
@@ -297,13 +297,13 @@ mod tests {
                 )
             );
         }
-        assert_eq!(render::<CallRecord>(Format::Csv, &[], false), b"");
+        assert_eq!(render::<CallRecord>(ExportFormat::Csv, &[], false), b"");
     }
 
     #[test]
     fn json_lines_are_whole_records() {
         let text = String::from_utf8(render(
-            Format::JsonLines,
+            ExportFormat::JsonLines,
             &[record("=1"), record("b")],
             true,
         ));
@@ -326,7 +326,7 @@ mod tests {
                 .map(|n| record(&n.to_string()))
                 .collect::<Vec<_>>()
         };
-        let mut pages = Pages::new(CallFilter::default(), 1500);
+        let mut pages = CallPages::new(CallFilter::default(), 1500);
         assert_eq!(pages.next().unwrap().limit, 1000);
         pages.read(&page(1000));
         let second = pages.next().unwrap();
@@ -338,10 +338,10 @@ mod tests {
         pages.read(&page(500));
         assert_eq!(pages.next(), None);
 
-        let mut pages = Pages::new(CallFilter::default(), u64::MAX);
+        let mut pages = CallPages::new(CallFilter::default(), u64::MAX);
         pages.next();
         pages.read(&page(3));
         assert_eq!(pages.next(), None);
-        assert_eq!(Pages::new(CallFilter::default(), 0).next(), None);
+        assert_eq!(CallPages::new(CallFilter::default(), 0).next(), None);
     }
 }

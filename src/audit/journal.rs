@@ -19,8 +19,8 @@ use std::{
 };
 
 use super::{
-    line::{self, Line},
-    segment::Segment,
+    line::{self, JournalEntryRef},
+    segment::JournalSegment,
 };
 
 /// The size at which a segment is finished, in bytes.
@@ -41,7 +41,7 @@ const FAILED_MAX: usize = 64;
 
 /// Whether a line may use the reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum JournalQuota {
     /// Only up to the limit.
     Normal,
     /// Also the reserve.
@@ -62,16 +62,16 @@ pub(super) struct Journal {
     /// The size of all segments of this process, including adopted ones, in bytes.
     used: AtomicU64,
     /// The segments. Locked during one write.
-    segments: Mutex<Segments>,
+    segments: Mutex<SegmentList>,
 }
 
 /// The segments of this process, in order.
 #[derive(Debug, Default)]
-struct Segments {
+struct SegmentList {
     /// Finished segments that still exist.
-    finished: Vec<Arc<Segment>>,
+    finished: Vec<Arc<JournalSegment>>,
     /// The segment that is being written, and its size.
-    active: Option<(Arc<Segment>, u64)>,
+    active: Option<(Arc<JournalSegment>, u64)>,
     /// The number of the next segment.
     next: u64,
     /// Lines that will be written together.
@@ -84,7 +84,7 @@ struct Segments {
 
 /// A line that is part of a shared write.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Gathered {
+pub(super) struct BatchedLine {
     /// The number of the write.
     batch: u64,
     /// The length of this task's line in bytes.
@@ -117,16 +117,16 @@ impl Journal {
     }
 
     /// Writes a line and returns its length in bytes.
-    pub(super) fn append(&self, line: &Line<'_>, room: Room) -> io::Result<u64> {
+    pub(super) fn append(&self, line: &JournalEntryRef<'_>, room: JournalQuota) -> io::Result<u64> {
         line::with_bytes(line, |bytes| self.append_bytes(bytes, room))?
     }
 
     /// Writes an empty line to check whether writing works again.
     pub(super) fn probe(&self) -> io::Result<u64> {
-        self.append_bytes(b"\n", Room::Normal)
+        self.append_bytes(b"\n", JournalQuota::Normal)
     }
 
-    fn append_bytes(&self, bytes: &[u8], room: Room) -> io::Result<u64> {
+    fn append_bytes(&self, bytes: &[u8], room: JournalQuota) -> io::Result<u64> {
         let mut segments = self.lock();
         // Keep the order of arrival.
         self.write_gathered(&mut segments);
@@ -136,12 +136,12 @@ impl Journal {
 
     /// Adds a line to the next shared write. The caller then lets the other tasks run once and
     /// calls [`Journal::settle`].
-    pub(super) fn gather(&self, line: &Line<'_>, room: Room) -> io::Result<Gathered> {
+    pub(super) fn gather(&self, line: &JournalEntryRef<'_>, room: JournalQuota) -> io::Result<BatchedLine> {
         line::with_bytes(line, |bytes| {
             let mut segments = self.lock();
             self.check_room(segments.gathered.len() + bytes.len(), room)?;
             segments.gathered.extend_from_slice(bytes);
-            Ok(Gathered {
+            Ok(BatchedLine {
                 batch: segments.batch,
                 len: bytes.len() as u64,
             })
@@ -149,7 +149,7 @@ impl Journal {
     }
 
     /// Performs the shared write, unless another task already has, and returns its outcome.
-    pub(super) fn settle(&self, gathered: Gathered) -> io::Result<u64> {
+    pub(super) fn settle(&self, gathered: BatchedLine) -> io::Result<u64> {
         let mut segments = self.lock();
         if segments.batch == gathered.batch {
             self.write_gathered(&mut segments);
@@ -167,7 +167,7 @@ impl Journal {
     }
 
     /// Writes everything that was gathered in one write. [`Journal::settle`] reports an error.
-    fn write_gathered(&self, segments: &mut Segments) {
+    fn write_gathered(&self, segments: &mut SegmentList) {
         if segments.gathered.is_empty() {
             return;
         }
@@ -187,10 +187,10 @@ impl Journal {
     }
 
     /// Refuses a line that does not fit.
-    fn check_room(&self, len: usize, room: Room) -> io::Result<()> {
+    fn check_room(&self, len: usize, room: JournalQuota) -> io::Result<()> {
         let bound = match room {
-            Room::Normal => self.bytes_max,
-            Room::Reserve => self.bytes_max.saturating_add(RESERVE),
+            JournalQuota::Normal => self.bytes_max,
+            JournalQuota::Reserve => self.bytes_max.saturating_add(RESERVE),
         };
         if self.used.load(Ordering::Relaxed).saturating_add(len as u64) > bound {
             return Err(io::Error::other(format!(
@@ -202,7 +202,7 @@ impl Journal {
     }
 
     /// Performs one write.
-    fn write(&self, segments: &mut Segments, bytes: &[u8]) -> io::Result<u64> {
+    fn write(&self, segments: &mut SegmentList, bytes: &[u8]) -> io::Result<u64> {
         let len = bytes.len() as u64;
         let (segment, size) = segments.active(&self.folder, &self.instance)?;
         let written = segment.append(bytes);
@@ -250,21 +250,21 @@ impl Journal {
     }
 
     /// All segments in order, ending with the one that is being written.
-    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
+    pub(super) fn segments(&self) -> Vec<Arc<JournalSegment>> {
         let segments = self.lock();
         let active = segments.active.iter().map(|(segment, _)| segment);
         segments.finished.iter().chain(active).cloned().collect()
     }
 
     /// The segment that is being written, and its size.
-    pub(super) fn active(&self) -> Option<(Arc<Segment>, u64)> {
+    pub(super) fn active(&self) -> Option<(Arc<JournalSegment>, u64)> {
         let segments = self.lock();
         let (segment, size) = segments.active.as_ref()?;
         Some((Arc::clone(segment), *size))
     }
 
     /// Deletes a finished segment.
-    pub(super) fn delete(&self, segment: &Segment) -> io::Result<()> {
+    pub(super) fn delete(&self, segment: &JournalSegment) -> io::Result<()> {
         let len = segment.len()?;
         segment.delete()?;
         self.lock()
@@ -304,18 +304,18 @@ impl Journal {
 
     /// A thread that panicked while it held the lock left the state consistent: each step is
     /// independent.
-    fn lock(&self) -> MutexGuard<'_, Segments> {
+    fn lock(&self) -> MutexGuard<'_, SegmentList> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Segments {
+impl SegmentList {
     /// The segment that is being written. Creates one if there is none.
-    fn active(&mut self, folder: &Path, instance: &str) -> io::Result<&mut (Arc<Segment>, u64)> {
+    fn active(&mut self, folder: &Path, instance: &str) -> io::Result<&mut (Arc<JournalSegment>, u64)> {
         let active = if let Some(active) = self.active.take() {
             active
         } else {
-            let segment = Segment::create(folder, instance, self.next)?;
+            let segment = JournalSegment::create(folder, instance, self.next)?;
             self.next = segment.number + 1;
             (Arc::new(segment), 0)
         };

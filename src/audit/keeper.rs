@@ -10,7 +10,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{segment, trail::Writer};
+use super::{segment, trail::AuditWriter};
 
 /// The time span that a power failure may lose.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const PRUNE_INTERVAL: u64 = 60;
 
 /// What happens to finished files.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Files {
+pub(super) enum SegmentRetention {
     /// The shipper deletes them.
     Shipped,
     /// There is no database, so the files are the audit trail. They are kept for this long, or
@@ -29,7 +29,7 @@ pub(super) enum Files {
 }
 
 /// Maintains the journal until `stop`.
-pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationToken) {
+pub(super) async fn run(writer: Arc<AuditWriter>, files: SegmentRetention, stop: CancellationToken) {
     let mut synced = 0;
     for second in 0_u64.. {
         let is_last = tokio::time::timeout(SYNC_INTERVAL, stop.cancelled())
@@ -40,7 +40,7 @@ pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationTok
         let kept = tokio::task::spawn_blocking(move || {
             writer.put_refusals(is_last);
             let number = keep(&writer, synced);
-            if let Files::Kept(retention) = files {
+            if let SegmentRetention::Kept(retention) = files {
                 writer.journal.release_finished();
                 // Without a database there is no backlog.
                 writer.condition.backlog.store(0, Ordering::Relaxed);
@@ -65,7 +65,7 @@ pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationTok
 }
 
 /// Runs once. Returns the number of the first segment that is not completely on the disk.
-fn keep(writer: &Writer, synced: u64) -> u64 {
+fn keep(writer: &AuditWriter, synced: u64) -> u64 {
     let journal = &writer.journal;
     journal.flush();
     if let Some(path) = journal.leave_deleted() {
@@ -109,7 +109,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Removes files that are older than the retention, and the oldest files while the total is too
 /// large.
-fn prune_files(writer: &Writer, retention: Option<Duration>) -> io::Result<()> {
+fn prune_files(writer: &AuditWriter, retention: Option<Duration>) -> io::Result<()> {
     let journal = &writer.journal;
     let mut files = Vec::new();
     for (instance, paths) in segment::list(journal.folder())? {

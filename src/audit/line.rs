@@ -1,4 +1,4 @@
-//! [`Line`] and [`Entry`]: the lines of the journal, as written and as read.
+//! [`JournalEntryRef`] and [`JournalEntry`]: the lines of the journal, as written and as read.
 //!
 //! A line is one JSON object and a newline. It is valid only with its newline: a line that a crash
 //! or a full disk cut short has none and is never read as a record.
@@ -30,11 +30,11 @@ const ARGUMENTS_BYTES_MAX: usize = 8 * 1024;
 /// A line to write.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Line<'a> {
+pub(super) enum JournalEntryRef<'a> {
     /// A call began or was refused: the whole record.
     Call(&'a CallRecord),
     /// A call ended: only the new fields.
-    End(&'a End<'a>),
+    End(&'a CallEnd<'a>),
     /// A change.
     Change(&'a ChangeRecord),
 }
@@ -42,18 +42,18 @@ pub(super) enum Line<'a> {
 /// A line as read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Entry {
+pub(super) enum JournalEntry {
     /// A call began, or one was refused.
     Call(Box<CallRecord>),
     /// A call ended.
-    End(End<'static>),
+    End(CallEnd<'static>),
     /// A change.
     Change(Box<ChangeRecord>),
 }
 
 /// How a call ended. The line that began it contains the rest.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct End<'a> {
+pub(super) struct CallEnd<'a> {
     /// The ID of the call.
     pub id: Cow<'a, str>,
     /// `ok`, or the code of the error.
@@ -66,7 +66,7 @@ pub(super) struct End<'a> {
     pub response_bytes: i64,
 }
 
-impl End<'_> {
+impl CallEnd<'_> {
     /// Adds the end to the record that the call began with.
     pub(super) fn complete(self, record: &mut CallRecord) {
         record.outcome = self.outcome.into_owned();
@@ -83,7 +83,7 @@ thread_local! {
 
 /// Passes the bytes of a line, including the newline, to `write`.
 pub(super) fn with_bytes<T>(
-    line: &Line<'_>,
+    line: &JournalEntryRef<'_>,
     write: impl FnOnce(&[u8]) -> T,
 ) -> Result<T, serde_json::Error> {
     BUFFER.with_borrow_mut(|buffer| {
@@ -178,9 +178,9 @@ pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
 }
 
 /// Reads a line.
-pub(super) fn parse(line: &[u8]) -> Result<Entry, serde_json::Error> {
+pub(super) fn parse(line: &[u8]) -> Result<JournalEntry, serde_json::Error> {
     let mut entry = serde_json::from_slice(line)?;
-    if let Entry::Call(record) = &mut entry
+    if let JournalEntry::Call(record) = &mut entry
         && let Some((instance, _number)) = record.id.rsplit_once('-')
     {
         instance.clone_into(&mut record.instance);

@@ -25,7 +25,7 @@ mod tests;
 
 #[cfg(test)]
 pub use export::object;
-pub use export::{Format, Pages, render};
+pub use export::{ExportFormat, CallPages, render};
 pub use outcomes::{OUTCOMES, check_outcome};
-pub use trail::{Audit, AuditDown, AuditHealth, Begun};
+pub use trail::{AuditLog, AuditWriteError, AuditHealth, OpenAuditRecord};
 pub use when::{instant, readable};

@@ -1,4 +1,4 @@
-//! [`Reader`]: turns the segments of one instance into rows for the database.
+//! [`JournalReader`]: turns the segments of one instance into rows for the database.
 //!
 //! It joins the start and the end of each call. Its memory is bounded: a batch by rows and bytes,
 //! and open calls by `limits.requests_max` of the process that wrote them.
@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    line::{self, Entry},
-    segment::Segment,
+    line::{self, JournalEntry},
+    segment::JournalSegment,
 };
 use crate::store::{CallRecord, ChangeRecord};
 
@@ -27,7 +27,7 @@ const TORN_BYTES_MAX: usize = 4096;
 
 /// Records that are written to the database together.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct JournalBatch {
     /// Calls, each once, in its latest state.
     pub calls: Vec<CallRecord>,
     /// Changes.
@@ -40,7 +40,7 @@ pub(super) struct Batch {
     places: HashMap<String, usize>,
 }
 
-impl Batch {
+impl JournalBatch {
     fn is_full(&self) -> bool {
         self.calls.len() + self.changes.len() + self.unreadable.len() >= BATCH_ROWS
             || self.bytes >= CHUNK_BYTES as u64
@@ -68,7 +68,7 @@ impl Batch {
 
 /// How far a segment has been read.
 #[derive(Debug, Default)]
-struct Cursor {
+struct SegmentCursor {
     /// The position up to which it was read, in bytes.
     offset: u64,
     /// Calls that began in this segment and have not ended. While there are any, the segment must
@@ -78,21 +78,21 @@ struct Cursor {
 
 /// Reads the segments of one instance.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
-    cursors: BTreeMap<u64, Cursor>,
+pub(super) struct JournalReader {
+    cursors: BTreeMap<u64, SegmentCursor>,
     /// Calls that have begun and not ended, with the number of the segment they began in.
     open: HashMap<String, (CallRecord, u64)>,
     /// The batch that was read and is not in the database yet.
-    pending: Option<Arc<Batch>>,
+    pending: Option<Arc<JournalBatch>>,
     buffer: Vec<u8>,
 }
 
-impl Reader {
-    /// The next batch to ship. Returns the same batch until [`Reader::commit`], and `None` when
+impl JournalReader {
+    /// The next batch to ship. Returns the same batch until [`JournalReader::commit`], and `None` when
     /// everything is shipped.
-    pub(super) fn batch(&mut self, segments: &[Arc<Segment>]) -> io::Result<Option<Arc<Batch>>> {
+    pub(super) fn batch(&mut self, segments: &[Arc<JournalSegment>]) -> io::Result<Option<Arc<JournalBatch>>> {
         if self.pending.is_none() {
-            let mut batch = Batch::default();
+            let mut batch = JournalBatch::default();
             for segment in segments {
                 while self.read(segment, &mut batch)? {}
                 if batch.is_full() {
@@ -112,7 +112,7 @@ impl Reader {
     }
 
     /// Whether a segment is shipped and no longer needed.
-    pub(super) fn is_done(&self, segment: &Segment) -> io::Result<bool> {
+    pub(super) fn is_done(&self, segment: &JournalSegment) -> io::Result<bool> {
         let Some(cursor) = self.cursors.get(&segment.number) else {
             return Ok(segment.is_finished() && segment.len()? == 0);
         };
@@ -128,7 +128,7 @@ impl Reader {
     }
 
     /// Reads one chunk. Returns false if nothing is left or the batch is full.
-    fn read(&mut self, segment: &Segment, batch: &mut Batch) -> io::Result<bool> {
+    fn read(&mut self, segment: &JournalSegment, batch: &mut JournalBatch) -> io::Result<bool> {
         if batch.is_full() {
             return Ok(false);
         }
@@ -166,12 +166,12 @@ impl Reader {
         Ok(consumed > 0)
     }
 
-    fn take(&mut self, line: &[u8], number: u64, batch: &mut Batch) {
+    fn take(&mut self, line: &[u8], number: u64, batch: &mut JournalBatch) {
         if line.is_empty() {
             return;
         }
         match line::parse(line) {
-            Ok(Entry::Call(record)) => {
+            Ok(JournalEntry::Call(record)) => {
                 if record.outcome == "started" {
                     self.cursors.entry(number).or_default().open += 1;
                     self.open
@@ -179,7 +179,7 @@ impl Reader {
                 }
                 batch.put(*record);
             }
-            Ok(Entry::End(end)) => match self.open.remove(&*end.id) {
+            Ok(JournalEntry::End(end)) => match self.open.remove(&*end.id) {
                 Some((mut record, began_in)) => {
                     let cursor = self.cursors.entry(began_in).or_default();
                     cursor.open = cursor.open.saturating_sub(1);
@@ -188,7 +188,7 @@ impl Reader {
                 }
                 None => batch.set_aside(line, "the start of this call is missing".to_owned()),
             },
-            Ok(Entry::Change(record)) => batch.changes.push(*record),
+            Ok(JournalEntry::Change(record)) => batch.changes.push(*record),
             Err(error) => batch.set_aside(line, format!("it cannot be read: {error}")),
         }
     }

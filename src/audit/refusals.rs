@@ -1,4 +1,4 @@
-//! [`Refusals`]: combines the records of refused calls, so that a refused caller cannot fill the
+//! [`RefusalAggregator`]: combines the records of refused calls, so that a refused caller cannot fill the
 //! disk.
 //!
 //! A request costs its sender almost nothing, but its record takes 500 bytes for 90 days. The first
@@ -31,11 +31,11 @@ const SENDERS_MAX: usize = 256;
 
 /// Combines refused calls by their sender.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<HashMap<Sender, Window>>);
+pub(super) struct RefusalAggregator(Mutex<HashMap<RefusedSender, RefusalWindow>>);
 
 /// The sender of a refused call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Sender {
+enum RefusedSender {
     /// A caller: workspace and ID.
     Caller(String, String),
     /// Unauthenticated requests from one address. IPv6 addresses count by their /64 prefix, which
@@ -47,7 +47,7 @@ enum Sender {
 
 /// The refusals of a sender since the last record.
 #[derive(Debug)]
-struct Window {
+struct RefusalWindow {
     began: Instant,
     /// How many were recorded individually.
     alone: u64,
@@ -57,16 +57,16 @@ struct Window {
     codes: BTreeMap<String, (u64, u16)>,
 }
 
-impl Refusals {
+impl RefusalAggregator {
     /// Takes a refused call. Returns it if it must be recorded individually.
     pub(super) fn take(&self, record: CallRecord, now: Instant) -> Option<CallRecord> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sender = Sender::of(&record);
+        let mut sender = RefusedSender::of(&record);
         if !windows.contains_key(&sender) && windows.len() >= SENDERS_MAX {
-            sender = Sender::Others;
+            sender = RefusedSender::Others;
         }
         let alone = sender.alone();
-        let window = windows.entry(sender).or_insert_with(|| Window::new(now));
+        let window = windows.entry(sender).or_insert_with(|| RefusalWindow::new(now));
         if window.alone < alone {
             window.alone += 1;
             return Some(record);
@@ -97,7 +97,7 @@ impl Refusals {
     }
 }
 
-impl Sender {
+impl RefusedSender {
     fn of(record: &CallRecord) -> Self {
         if let Some(caller) = &record.caller {
             return Self::Caller(record.workspace.clone(), caller.clone());
@@ -124,7 +124,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Window {
+impl RefusalWindow {
     fn new(now: Instant) -> Self {
         Self {
             began: now,
@@ -143,7 +143,7 @@ impl Window {
     }
 
     /// The record of the counted refusals, if there are any. Starts the next window.
-    fn close(&mut self, sender: &Sender, now: Instant) -> Option<CallRecord> {
+    fn close(&mut self, sender: &RefusedSender, now: Instant) -> Option<CallRecord> {
         let mut record = self.last.take()?;
         let codes = std::mem::take(&mut self.codes);
         let total: u64 = codes.values().map(|(count, _)| count).sum();
@@ -158,7 +158,7 @@ impl Window {
                 .map(|(code, (count, _))| format!("{code} {count}"));
             record.rule = counts.collect::<Vec<_>>().join(", ");
         }
-        if *sender == Sender::Others {
+        if *sender == RefusedSender::Others {
             record.caller = None;
             "none".clone_into(&mut record.proof);
             record.groups.clear();
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_flood_without_identity_is_two_records_in_the_first_minute_and_one_in_each_after_it() {
-        let refusals = Refusals::default();
+        let refusals = RefusalAggregator::default();
         let began = Instant::now();
         for minute in 0..3_u32 {
             let now = began + WINDOW * minute;
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_record_says_which_codes_there_were() {
-        let refusals = Refusals::default();
+        let refusals = RefusalAggregator::default();
         let now = Instant::now();
         for (code, count) in [("unauthorized", 3), ("too_many_failures", 5)] {
             for _ in 0..count {
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn addresses_and_callers_are_told_apart_up_to_a_bound() {
-        let refusals = Refusals::default();
+        let refusals = RefusalAggregator::default();
         let now = Instant::now();
         for number in 0..1_000_u32 {
             for _ in 0..2 {
@@ -235,7 +235,7 @@ mod tests {
             }
         }
         // All addresses of one /64 prefix are one sender.
-        let refusals_v6 = Refusals::default();
+        let refusals_v6 = RefusalAggregator::default();
         for peer in ["2001:db8::1", "2001:db8::2", "2001:db8::3"] {
             refusals_v6.take(refused(None, peer, "unauthorized"), now);
         }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn an_identified_caller_is_recorded_one_by_one_for_a_while() {
-        let refusals = Refusals::default();
+        let refusals = RefusalAggregator::default();
         let now = Instant::now();
         let alone = (0..100)
             .filter(|_| {

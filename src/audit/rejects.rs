@@ -1,4 +1,4 @@
-//! [`Rejects`]: records that can be neither read nor stored, kept in a file for the operator.
+//! [`RejectFile`]: records that can be neither read nor stored, kept in a file for the operator.
 
 use std::{
     fs::OpenOptions,
@@ -18,7 +18,7 @@ const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A line of the file.
 #[derive(Debug, Serialize)]
-struct Rejected<'a> {
+struct RejectedRecord<'a> {
     time: String,
     reason: &'a str,
     record: &'a str,
@@ -26,9 +26,9 @@ struct Rejected<'a> {
 
 /// The file of rejected records.
 #[derive(Debug)]
-pub(super) struct Rejects(PathBuf);
+pub(super) struct RejectFile(PathBuf);
 
-impl Rejects {
+impl RejectFile {
     /// The file in the folder of the journal.
     pub(super) fn new(folder: &Path) -> Self {
         Self(folder.join(NAME))
@@ -63,7 +63,7 @@ impl Rejects {
                 "it has reached its limit of {BYTES_MAX} bytes: check it and remove it"
             )));
         }
-        let mut line = serde_json::to_vec(&Rejected {
+        let mut line = serde_json::to_vec(&RejectedRecord {
             time: Timestamp::now().to_string(),
             reason,
             record,

@@ -1,4 +1,4 @@
-//! [`Segment`]: one file of the journal, `<instance>-<number>.jsonl`.
+//! [`JournalSegment`]: one file of the journal, `<instance>-<number>.jsonl`.
 //!
 //! The process that holds the lock of a segment owns it: it writes the segment, ships it, and
 //! deletes it. A process keeps the locks of all its segments as long as they exist, so a free lock
@@ -18,7 +18,7 @@ const NUMBERS_TRIED: u64 = 16;
 
 /// One file of the journal, locked by this process.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(super) struct JournalSegment {
     /// Its position in the order of its instance.
     pub number: u64,
     /// Its path.
@@ -29,7 +29,7 @@ pub(super) struct Segment {
     is_finished: AtomicBool,
 }
 
-impl Segment {
+impl JournalSegment {
     /// Creates the next segment of an instance. Creates the folder if it is missing.
     pub(super) fn create(folder: &Path, instance: &str, first: u64) -> io::Result<Self> {
         DirBuilder::new()
@@ -193,10 +193,10 @@ pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, BTreeMap<u64, P
 
 /// Takes over all segments of an instance that has exited, or none: one owner must match the starts
 /// and the ends of its calls. The first lock decides, because a running process holds all of them.
-pub(super) fn adopt(paths: BTreeMap<u64, PathBuf>) -> io::Result<Option<Vec<Segment>>> {
+pub(super) fn adopt(paths: BTreeMap<u64, PathBuf>) -> io::Result<Option<Vec<JournalSegment>>> {
     let mut segments = Vec::with_capacity(paths.len());
     for (number, path) in paths {
-        match Segment::adopt(number, path)? {
+        match JournalSegment::adopt(number, path)? {
             Some(segment) => segments.push(segment),
             None => return Ok(None),
         }
@@ -206,7 +206,7 @@ pub(super) fn adopt(paths: BTreeMap<u64, PathBuf>) -> io::Result<Option<Vec<Segm
 
 /// Deletes a segment that has no owner.
 pub(super) fn delete_if_free(path: &Path) -> io::Result<bool> {
-    match Segment::adopt(0, path.to_owned())? {
+    match JournalSegment::adopt(0, path.to_owned())? {
         Some(segment) => segment.delete().map(|()| true),
         None => Ok(false),
     }

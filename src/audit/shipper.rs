@@ -1,4 +1,4 @@
-//! [`Shipper`]: moves the journal into the database.
+//! [`JournalShipper`]: moves the journal into the database.
 //!
 //! Records count as shipped after the database has committed them. After a crash they may be
 //! written again; the database keeps one row per ID, so this changes nothing. A segment is deleted
@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    reader::{Batch, Reader},
-    rejects::Rejects,
-    segment::{self, Segment},
-    sink::{Row, Sink},
-    trail::Writer,
+    reader::{JournalBatch, JournalReader},
+    rejects::RejectFile,
+    segment::{self, JournalSegment},
+    sink::{AuditRow, AuditSink},
+    trail::AuditWriter,
 };
 use crate::store::StoreError;
 
@@ -78,13 +78,13 @@ pub(super) fn batch_of(backlog: u64) -> u64 {
 
 /// Moves the journal into the database.
 #[derive(Debug)]
-pub(super) struct Shipper<S> {
-    writer: Arc<Writer>,
+pub(super) struct JournalShipper<S> {
+    writer: Arc<AuditWriter>,
     store: Arc<S>,
-    rejects: Rejects,
+    rejects: RejectFile,
     reader: Shared,
     /// Journals of processes that have exited.
-    leftovers: Vec<Leftover>,
+    leftovers: Vec<OrphanedJournal>,
     /// When to look for more of them.
     adopt_at: Instant,
     /// Why a shipped segment could not be deleted.
@@ -92,30 +92,30 @@ pub(super) struct Shipper<S> {
 }
 
 /// A reader, lent to the thread that reads.
-type Shared = Arc<Mutex<Reader>>;
+type Shared = Arc<Mutex<JournalReader>>;
 
 /// The journal of a process that has exited.
 #[derive(Debug)]
-struct Leftover {
+struct OrphanedJournal {
     instance: String,
-    segments: Vec<Arc<Segment>>,
+    segments: Vec<Arc<JournalSegment>>,
     reader: Shared,
 }
 
 /// Why a round ended early.
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+enum ShippingError {
     #[error("{0}")]
     Store(#[from] StoreError),
     #[error("the journal cannot be read or cleaned up: {0}")]
     Journal(#[from] io::Error),
 }
 
-impl<S: Sink> Shipper<S> {
+impl<S: AuditSink> JournalShipper<S> {
     /// A shipper for what the writer writes.
-    pub(super) fn new(writer: Arc<Writer>, store: Arc<S>) -> Self {
+    pub(super) fn new(writer: Arc<AuditWriter>, store: Arc<S>) -> Self {
         Self {
-            rejects: Rejects::new(writer.journal.folder()),
+            rejects: RejectFile::new(writer.journal.folder()),
             writer,
             store,
             reader: Shared::default(),
@@ -154,7 +154,7 @@ impl<S: Sink> Shipper<S> {
     }
 
     /// Records the outcome of a round and returns how long to wait.
-    fn pause(&self, result: Result<(), Problem>, retry: &mut Duration) -> Duration {
+    fn pause(&self, result: Result<(), ShippingError>, retry: &mut Duration) -> Duration {
         match result {
             Ok(()) => {
                 self.writer.condition.shipped();
@@ -196,7 +196,7 @@ impl<S: Sink> Shipper<S> {
     }
 
     /// Ships everything. With `is_leisurely` it pauses between batches.
-    async fn round(&mut self, is_leisurely: bool) -> Result<(), Problem> {
+    async fn round(&mut self, is_leisurely: bool) -> Result<(), ShippingError> {
         if Instant::now() >= self.adopt_at {
             self.adopt().await;
         }
@@ -215,7 +215,7 @@ impl<S: Sink> Shipper<S> {
     }
 
     /// Ships one batch of each journal. Returns false if nothing is left.
-    async fn step(&mut self) -> Result<bool, Problem> {
+    async fn step(&mut self) -> Result<bool, ShippingError> {
         let segments = self.writer.journal.segments();
         let mut more = self.ship(&self.reader, &segments).await?;
         self.untidy = self.tidy(&segments).err();
@@ -239,7 +239,7 @@ impl<S: Sink> Shipper<S> {
     }
 
     /// Ships one batch. Returns false if everything is shipped.
-    async fn ship(&self, reader: &Shared, segments: &[Arc<Segment>]) -> Result<bool, Problem> {
+    async fn ship(&self, reader: &Shared, segments: &[Arc<JournalSegment>]) -> Result<bool, ShippingError> {
         let (lent, segments) = (Arc::clone(reader), segments.to_vec());
         // Older files may have to be read from the disk.
         let read = tokio::task::spawn_blocking(move || lock(&lent).batch(&segments));
@@ -254,7 +254,7 @@ impl<S: Sink> Shipper<S> {
     }
 
     /// Deletes shipped segments.
-    fn tidy(&self, segments: &[Arc<Segment>]) -> io::Result<()> {
+    fn tidy(&self, segments: &[Arc<JournalSegment>]) -> io::Result<()> {
         let mut reader = lock(&self.reader);
         for segment in segments {
             if reader.is_done(segment)? {
@@ -266,7 +266,7 @@ impl<S: Sink> Shipper<S> {
     }
 
     /// Writes a batch to the database.
-    async fn put(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn put(&self, batch: &JournalBatch) -> Result<(), StoreError> {
         self.put_rows(&batch.calls).await?;
         self.put_rows(&batch.changes).await?;
         for (line, reason) in &batch.unreadable {
@@ -276,7 +276,7 @@ impl<S: Sink> Shipper<S> {
     }
 
     /// Writes rows. Rows that the database rejects are put aside.
-    async fn put_rows<R: Row>(&self, rows: &[R]) -> Result<(), StoreError> {
+    async fn put_rows<R: AuditRow>(&self, rows: &[R]) -> Result<(), StoreError> {
         let mut parts = vec![rows];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -301,7 +301,7 @@ impl<S: Sink> Shipper<S> {
 
     /// Puts a row aside if the database accepts a bare row in its place. Otherwise the database
     /// itself has failed, and the row is not the cause.
-    async fn set_aside<R: Row>(&self, row: &R, why: String) -> Result<(), StoreError> {
+    async fn set_aside<R: AuditRow>(&self, row: &R, why: String) -> Result<(), StoreError> {
         match R::put(&*self.store, &[row.bare()]).await {
             Ok(()) => {
                 let text = serde_json::to_string(row).unwrap_or_default();
@@ -340,7 +340,7 @@ impl<S: Sink> Shipper<S> {
     }
 
     /// Finishes a shipped journal: calls without an end were interrupted.
-    async fn bury(&self, leftover: &Leftover) -> Result<(), Problem> {
+    async fn bury(&self, leftover: &OrphanedJournal) -> Result<(), ShippingError> {
         let count = self.store.interrupt_calls(&leftover.instance).await?;
         for segment in &leftover.segments {
             let len = segment.len()?;
@@ -357,7 +357,7 @@ impl<S: Sink> Shipper<S> {
 }
 
 /// Takes over at most `room` journals of processes that have exited.
-fn adopt(writer: &Writer, room: usize) -> io::Result<Vec<Leftover>> {
+fn adopt(writer: &AuditWriter, room: usize) -> io::Result<Vec<OrphanedJournal>> {
     let journal = &writer.journal;
     let mut found = Vec::new();
     for (instance, paths) in segment::list(journal.folder())? {
@@ -381,7 +381,7 @@ fn adopt(writer: &Writer, room: usize) -> io::Result<Vec<Leftover>> {
         }
         journal.take_in(bytes);
         writer.condition.backlog.fetch_add(bytes, Ordering::Relaxed);
-        found.push(Leftover {
+        found.push(OrphanedJournal {
             instance,
             segments: segments.into_iter().map(Arc::new).collect(),
             reader: Shared::default(),
@@ -391,12 +391,12 @@ fn adopt(writer: &Writer, room: usize) -> io::Result<Vec<Leftover>> {
 }
 
 /// After a panic in the reader, at worst a batch is repeated.
-fn lock(reader: &Shared) -> std::sync::MutexGuard<'_, Reader> {
+fn lock(reader: &Shared) -> std::sync::MutexGuard<'_, JournalReader> {
     reader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Deletes old records, first soon and then every hour, until `stop`.
-pub(super) async fn purge<S: Sink>(store: Arc<S>, retention: Duration, stop: CancellationToken) {
+pub(super) async fn purge<S: AuditSink>(store: Arc<S>, retention: Duration, stop: CancellationToken) {
     let mut interval = FIRST_PURGE;
     loop {
         // Spread the replicas over the hour.

@@ -1,4 +1,4 @@
-//! [`Sink`]: the database operations that the shipper needs. [`Row`]: the rows that it writes.
+//! [`AuditSink`]: the database operations that the shipper needs. [`AuditRow`]: the rows that it writes.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::store::{CallRecord, ChangeRecord, Store, StoreError};
 
 /// The database operations that the shipper needs.
-pub(super) trait Sink: fmt::Debug + Send + Sync + 'static {
+pub(super) trait AuditSink: fmt::Debug + Send + Sync + 'static {
     /// See [`Store::put_calls`].
     fn put_calls(
         &self,
@@ -34,7 +34,7 @@ pub(super) trait Sink: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
-impl Sink for Store {
+impl AuditSink for Store {
     async fn put_calls(&self, calls: &[CallRecord]) -> Result<(), StoreError> {
         Self::put_calls(self, calls).await
     }
@@ -53,9 +53,9 @@ impl Sink for Store {
 }
 
 /// A row of the audit trail.
-pub(super) trait Row: Serialize + Sized + Send + Sync {
+pub(super) trait AuditRow: Serialize + Sized + Send + Sync {
     /// Writes rows.
-    fn put<S: Sink>(
+    fn put<S: AuditSink>(
         store: &S,
         rows: &[Self],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -65,8 +65,8 @@ pub(super) trait Row: Serialize + Sized + Send + Sync {
     fn bare(&self) -> Self;
 }
 
-impl Row for CallRecord {
-    async fn put<S: Sink>(store: &S, rows: &[Self]) -> Result<(), StoreError> {
+impl AuditRow for CallRecord {
+    async fn put<S: AuditSink>(store: &S, rows: &[Self]) -> Result<(), StoreError> {
         store.put_calls(rows).await
     }
 
@@ -84,8 +84,8 @@ impl Row for CallRecord {
     }
 }
 
-impl Row for ChangeRecord {
-    async fn put<S: Sink>(store: &S, rows: &[Self]) -> Result<(), StoreError> {
+impl AuditRow for ChangeRecord {
+    async fn put<S: AuditSink>(store: &S, rows: &[Self]) -> Result<(), StoreError> {
         store.put_changes(rows).await
     }
 

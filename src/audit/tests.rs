@@ -16,17 +16,17 @@ use proptest::prelude::*;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Audit,
-    keeper::{self, Files},
-    line::{self, Entry, Line},
-    reader::Reader,
-    segment::Segment,
-    shipper::Shipper,
-    sink::Sink,
-    trail::Writer,
+    AuditLog,
+    keeper::{self, SegmentRetention},
+    line::{self, JournalEntry, JournalEntryRef},
+    reader::JournalReader,
+    segment::JournalSegment,
+    shipper::JournalShipper,
+    sink::AuditSink,
+    trail::AuditWriter,
 };
 use crate::{
-    config::{self, OnFailure},
+    config::{self, AuditFailurePolicy},
     secret::Redactor,
     store::{CallFilter, CallRecord, ChangeFilter, ChangeRecord, Store, StoreError, testing::Base},
 };
@@ -60,7 +60,7 @@ impl Memory {
     }
 }
 
-impl Sink for Memory {
+impl AuditSink for Memory {
     async fn put_calls(&self, calls: &[CallRecord]) -> Result<(), StoreError> {
         self.check()?;
         if calls.iter().any(|call| call.tool == "poison") {
@@ -117,12 +117,12 @@ impl Sink for Memory {
     }
 }
 
-fn config(journal: &Path) -> config::Audit {
-    config::Audit {
+fn config(journal: &Path) -> config::AuditSettings {
+    config::AuditSettings {
         is_on: true,
         journal: journal.to_owned(),
         journal_bytes_max: 1 << 30,
-        on_failure: OnFailure::Continue,
+        on_failure: AuditFailurePolicy::Continue,
         retention: None,
         arguments: false,
     }
@@ -145,9 +145,9 @@ fn call(tool: &str) -> CallRecord {
 }
 
 /// An audit trail without its background tasks.
-fn bare(config: &config::Audit) -> (Arc<Audit>, Arc<Writer>) {
-    let writer = Arc::new(Writer::new(config, &Redactor::default()));
-    (Audit::of(&writer), writer)
+fn bare(config: &config::AuditSettings) -> (Arc<AuditLog>, Arc<AuditWriter>) {
+    let writer = Arc::new(AuditWriter::new(config, &Redactor::default()));
+    (AuditLog::of(&writer), writer)
 }
 
 /// A running shipper.
@@ -157,9 +157,9 @@ struct Shipping {
 }
 
 impl Shipping {
-    fn start<S: Sink>(writer: &Arc<Writer>, store: &Arc<S>) -> Self {
+    fn start<S: AuditSink>(writer: &Arc<AuditWriter>, store: &Arc<S>) -> Self {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let shipper = Shipper::new(Arc::clone(writer), Arc::clone(store));
+        let shipper = JournalShipper::new(Arc::clone(writer), Arc::clone(store));
         tracker.spawn(shipper.run(stop.clone()));
         Self { tracker, stop }
     }
@@ -206,13 +206,13 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn begin(
-    audit: &Audit,
+    audit: &AuditLog,
     record: CallRecord,
-) -> Result<super::trail::Begun, super::trail::AuditDown> {
+) -> Result<super::trail::OpenAuditRecord, super::trail::AuditWriteError> {
     at_once(audit.begin(record))
 }
 
-impl super::trail::Begun {
+impl super::trail::OpenAuditRecord {
     fn end_now(self, outcome: &str, status: u16, response_bytes: u64) {
         at_once(self.end(outcome, status, response_bytes));
     }
@@ -555,7 +555,7 @@ fn a_segment_that_is_large_enough_is_left_and_one_with_an_open_call_stays() {
     }
     let segments = writer.journal.segments();
     assert!(segments.len() > 1, "{segments:?}");
-    let mut reader = Reader::default();
+    let mut reader = JournalReader::default();
     let mut rows = 0;
     while let Some(batch) = reader.batch(&segments).unwrap() {
         rows += batch.calls.len();
@@ -580,7 +580,7 @@ fn a_segment_that_is_large_enough_is_left_and_one_with_an_open_call_stays() {
 
 #[tokio::test]
 async fn a_full_journal_refuses_or_goes_on_as_configured_and_recovers() {
-    for on_failure in [OnFailure::Refuse, OnFailure::Continue] {
+    for on_failure in [AuditFailurePolicy::Refuse, AuditFailurePolicy::Continue] {
         let scratch = tempfile::tempdir().unwrap();
         let mut settings = config(scratch.path());
         settings.journal_bytes_max = 64 * 1024;
@@ -597,7 +597,7 @@ async fn a_full_journal_refuses_or_goes_on_as_configured_and_recovers() {
         assert!(failing.starts_with("the journal is full"), "{failing}");
         assert_eq!(
             audit.health().lost,
-            u64::from(on_failure == OnFailure::Continue)
+            u64::from(on_failure == AuditFailurePolicy::Continue)
         );
         // Calls that have begun can end.
         let begun = open.len();
@@ -671,7 +671,7 @@ fn a_full_disk_tears_no_line_and_works_again_once_there_is_room() {
     assert_eq!(audit.health().failing, None);
     begin(&audit, call("late")).unwrap().end_now("ok", 200, 10);
     let segments = writer.journal.segments();
-    let batch = Reader::default().batch(&segments).unwrap().unwrap();
+    let batch = JournalReader::default().batch(&segments).unwrap().unwrap();
     assert!(batch.unreadable.is_empty(), "{:?}", batch.unreadable);
     let late = &batch.calls[batch.calls.len() - 2..];
     assert_eq!((&*late[0].tool, &*late[0].outcome), ("unwritten", "ok"));
@@ -691,7 +691,7 @@ async fn a_folder_that_is_deleted_is_made_anew_and_its_records_are_still_shipped
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     tracker.spawn(keeper::run(
         Arc::clone(&writer),
-        Files::Shipped,
+        SegmentRetention::Shipped,
         stop.clone(),
     ));
     until("it is there again", || {
@@ -724,7 +724,7 @@ async fn without_a_database_files_are_kept_and_the_old_ones_go() {
         .set_modified(past)
         .unwrap();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let audit = Audit::start(
+    let audit = AuditLog::start(
         &settings,
         None,
         &Redactor::default(),
@@ -752,7 +752,7 @@ fn nothing_is_written_while_it_is_off() {
     let mut settings = config(&scratch.path().join("audit"));
     settings.is_on = false;
     let tracker = TaskTracker::new();
-    let audit = Audit::start(
+    let audit = AuditLog::start(
         &settings,
         None,
         &Redactor::default(),
@@ -773,7 +773,7 @@ fn what_callers_choose_is_cut() {
         groups: vec!["g".to_owned(); 1000],
         ..call(&"ü".repeat(100_000))
     });
-    let batch = Reader::default()
+    let batch = JournalReader::default()
         .batch(&writer.journal.segments())
         .unwrap()
         .unwrap();
@@ -793,18 +793,18 @@ proptest! {
         let mut ends = Vec::new();
         for tool in &tools {
             let record = CallRecord { id: ends.len().to_string(), ..call(tool) };
-            line::with_bytes(&Line::Call(&record), |line| bytes.extend_from_slice(line)).unwrap();
+            line::with_bytes(&JournalEntryRef::Call(&record), |line| bytes.extend_from_slice(line)).unwrap();
             ends.push(bytes.len());
         }
         let cut = cut.index(bytes.len() + 1);
         let complete = ends.iter().filter(|end| **end <= cut).count();
         bytes.truncate(cut);
         bytes.extend_from_slice(&garbage);
-        let segment = Segment::create(scratch.path(), "00000000000000aa", 0).unwrap();
+        let segment = JournalSegment::create(scratch.path(), "00000000000000aa", 0).unwrap();
         segment.append(&bytes).unwrap();
         segment.finish();
         let segments = [Arc::new(segment)];
-        let mut reader = Reader::default();
+        let mut reader = JournalReader::default();
         let mut ids = Vec::new();
         while let Some(batch) = reader.batch(&segments).unwrap() {
             ids.extend(batch.calls.iter().map(|call| call.id.clone()));
@@ -818,10 +818,10 @@ proptest! {
     #[test]
     fn any_record_comes_back_as_it_was(tool in "\\PC{0,100}", status in any::<u16>(), time in any::<i64>()) {
         let record = CallRecord { time, status, ..call(&tool) };
-        let back = line::with_bytes(&Line::Call(&record), |bytes| {
+        let back = line::with_bytes(&JournalEntryRef::Call(&record), |bytes| {
             line::parse(bytes.strip_suffix(b"\n").unwrap()).unwrap()
         }).unwrap();
-        prop_assert!(matches!(back, Entry::Call(back) if *back == record));
+        prop_assert!(matches!(back, JournalEntry::Call(back) if *back == record));
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Audit`]: writes the audit records of calls.
+//! [`AuditLog`]: writes the audit records of calls.
 
 use std::{
     borrow::Cow,
@@ -13,15 +13,15 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    condition::Condition,
-    journal::{Gathered, Journal, Room},
-    keeper::{self, Files},
-    line::{self, End, Line},
-    refusals::Refusals,
-    shipper::{self, Shipper},
+    condition::AuditMonitor,
+    journal::{BatchedLine, Journal, JournalQuota},
+    keeper::{self, SegmentRetention},
+    line::{self, CallEnd, JournalEntryRef},
+    refusals::RefusalAggregator,
+    shipper::{self, JournalShipper},
 };
 use crate::{
-    config::{self, OnFailure},
+    config::{self, AuditFailurePolicy},
     secret::Redactor,
     store::{CallRecord, ChangeRecord, Store},
 };
@@ -30,7 +30,7 @@ use crate::{
 /// and the record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this call cannot be recorded, and this server does not run unaudited calls: {0}")]
-pub struct AuditDown(pub String, pub Box<CallRecord>);
+pub struct AuditWriteError(pub String, pub Box<CallRecord>);
 
 /// The state of the audit trail for `/health`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,20 +47,20 @@ pub struct AuditHealth {
 
 /// The audit trail.
 #[derive(Debug)]
-pub struct Audit {
+pub struct AuditLog {
     /// `None` if it is disabled.
-    writer: Option<Arc<Writer>>,
+    writer: Option<Arc<AuditWriter>>,
 }
 
 /// The writer of the audit trail.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct AuditWriter {
     /// Stores the records.
     pub journal: Journal,
     /// Tracks failures.
-    pub condition: Condition,
+    pub condition: AuditMonitor,
     /// What happens to calls that cannot be recorded.
-    on_failure: OnFailure,
+    on_failure: AuditFailurePolicy,
     /// Redacts secrets from texts of callers and servers.
     redactor: Redactor,
     /// The number of the next record.
@@ -68,17 +68,17 @@ pub(super) struct Writer {
     /// Notified when a batch is full.
     pub full: Notify,
     /// Refused calls that will be combined into one record.
-    refusals: Refusals,
+    refusals: RefusalAggregator,
 }
 
-impl Audit {
+impl AuditLog {
     /// Opens the journal and starts the shipper. The shipper ends after `stop` with a last round,
     /// and the last calls should have ended by then: it waits 5 s for the others. If the folder
     /// cannot be written, the log and the health show it at once, but this is not an error, because
     /// the folder may become writable later. A reload does not affect the audit trail: `[audit]` is
     /// read at the start.
     pub fn start(
-        config: &config::Audit,
+        config: &config::AuditSettings,
         store: Option<Arc<Store>>,
         redactor: &Redactor,
         tracker: &TaskTracker,
@@ -87,16 +87,16 @@ impl Audit {
         if !config.is_on {
             return Arc::new(Self { writer: None });
         }
-        let writer = Arc::new(Writer::new(config, redactor));
+        let writer = Arc::new(AuditWriter::new(config, redactor));
         if let Err(error) = writer.journal.probe() {
             writer.condition.unwritten(&error.to_string(), false);
         }
         tracker.spawn(keeper::run(
             Arc::clone(&writer),
             if store.is_some() {
-                Files::Shipped
+                SegmentRetention::Shipped
             } else {
-                Files::Kept(config.retention)
+                SegmentRetention::Kept(config.retention)
             },
             stop.clone(),
         ));
@@ -104,13 +104,13 @@ impl Audit {
             if let Some(retention) = config.retention {
                 tracker.spawn(shipper::purge(Arc::clone(&store), retention, stop.clone()));
             }
-            tracker.spawn(Shipper::new(Arc::clone(&writer), store).run(stop));
+            tracker.spawn(JournalShipper::new(Arc::clone(&writer), store).run(stop));
         }
         Self::of(&writer)
     }
 
     /// The handle of a writer that calls use.
-    pub(super) fn of(writer: &Arc<Writer>) -> Arc<Self> {
+    pub(super) fn of(writer: &Arc<AuditWriter>) -> Arc<Self> {
         Arc::new(Self {
             writer: Some(Arc::clone(writer)),
         })
@@ -118,29 +118,29 @@ impl Audit {
 
     /// Records that a call begins, before its server is contacted. Fills in `id`, `instance`,
     /// `time`, `outcome` and `status` of the record.
-    pub async fn begin(&self, mut record: CallRecord) -> Result<Begun, AuditDown> {
+    pub async fn begin(&self, mut record: CallRecord) -> Result<OpenAuditRecord, AuditWriteError> {
         let started = Instant::now();
         let Some(writer) = &self.writer else {
-            return Ok(Begun {
+            return Ok(OpenAuditRecord {
                 writer: None,
-                state: State::Written(String::new()),
+                state: RecordState::Written(String::new()),
                 started,
             });
         };
         writer.name(&mut record);
         "started".clone_into(&mut record.outcome);
         record.status = 0;
-        let gathered = writer.journal.gather(&Line::Call(&record), Room::Normal);
+        let gathered = writer.journal.gather(&JournalEntryRef::Call(&record), JournalQuota::Normal);
         // From here on the call gets an end, even if this future is dropped.
-        let mut begun = Begun::new(writer, State::Written(record.id.clone()), started);
+        let mut begun = OpenAuditRecord::new(writer, RecordState::Written(record.id.clone()), started);
         if let Err(why) = writer.settle(gathered).await {
-            if writer.on_failure == OnFailure::Refuse {
+            if writer.on_failure == AuditFailurePolicy::Refuse {
                 writer.condition.unwritten(&why, false);
                 begun.forget();
-                return Err(AuditDown(why, Box::new(record)));
+                return Err(AuditWriteError(why, Box::new(record)));
             }
-            writer.lose(&Line::Call(&record), &why);
-            begun.state = State::Unwritten(Box::new(record));
+            writer.lose(&JournalEntryRef::Call(&record), &why);
+            begun.state = RecordState::Unwritten(Box::new(record));
         }
         Ok(begun)
     }
@@ -162,7 +162,7 @@ impl Audit {
             change.id = writer.id();
             change.time = Timestamp::now().as_microsecond();
             line::clean_change(&mut change, &writer.redactor);
-            writer.put(&Line::Change(&change), Room::Reserve);
+            writer.put(&JournalEntryRef::Change(&change), JournalQuota::Reserve);
         }
     }
 
@@ -175,16 +175,16 @@ impl Audit {
     }
 }
 
-impl Writer {
-    pub(super) fn new(config: &config::Audit, redactor: &Redactor) -> Self {
+impl AuditWriter {
+    pub(super) fn new(config: &config::AuditSettings, redactor: &Redactor) -> Self {
         Self {
             journal: Journal::new(&config.journal, config.journal_bytes_max),
-            condition: Condition::default(),
+            condition: AuditMonitor::default(),
             on_failure: config.on_failure,
             redactor: redactor.clone(),
             next: AtomicU64::new(0),
             full: Notify::new(),
-            refusals: Refusals::default(),
+            refusals: RefusalAggregator::default(),
         }
     }
 
@@ -206,7 +206,7 @@ impl Writer {
     /// Writes the record of one refused call or of several combined ones.
     fn put_refused(&self, mut record: CallRecord) {
         self.name(&mut record);
-        self.put(&Line::Call(&record), Room::Normal);
+        self.put(&JournalEntryRef::Call(&record), JournalQuota::Normal);
     }
 
     /// Writes the records of refused calls whose window has ended; at the end, of all windows.
@@ -217,19 +217,19 @@ impl Writer {
     }
 
     /// Writes a line, or logs it if that fails.
-    fn put(&self, line: &Line<'_>, room: Room) {
+    fn put(&self, line: &JournalEntryRef<'_>, room: JournalQuota) {
         if let Err(why) = self.write(line, room) {
             self.lose(line, &why);
         }
     }
 
-    fn write(&self, line: &Line<'_>, room: Room) -> Result<(), String> {
+    fn write(&self, line: &JournalEntryRef<'_>, room: JournalQuota) -> Result<(), String> {
         let written = self.journal.append(line, room);
         self.count(written)
     }
 
     /// Writes the gathered lines after all other tasks that are ready could add theirs.
-    async fn settle(&self, gathered: io::Result<Gathered>) -> Result<(), String> {
+    async fn settle(&self, gathered: io::Result<BatchedLine>) -> Result<(), String> {
         let gathered = gathered.map_err(|error| error.to_string())?;
         tokio::task::yield_now().await;
         self.count(self.journal.settle(gathered))
@@ -247,34 +247,34 @@ impl Writer {
     }
 
     /// The last resort: writes the whole record to the log.
-    fn lose(&self, line: &Line<'_>, why: &str) {
+    fn lose(&self, line: &JournalEntryRef<'_>, why: &str) {
         self.condition.unwritten(why, true);
         let text = serde_json::to_string(line).unwrap_or_default();
         tracing::warn!(record = %text, "this audit record could not be written to the journal");
     }
 }
 
-/// A call whose start was recorded. If it is dropped without [`Begun::end`], its outcome is
+/// A call whose start was recorded. If it is dropped without [`OpenAuditRecord::end`], its outcome is
 /// `cancelled`.
 #[derive(Debug)]
-pub struct Begun {
+pub struct OpenAuditRecord {
     /// `None` after the end was written, or if nothing is recorded.
-    writer: Option<Arc<Writer>>,
-    state: State,
+    writer: Option<Arc<AuditWriter>>,
+    state: RecordState,
     started: Instant,
 }
 
 /// What the journal contains about a running call.
 #[derive(Debug)]
-enum State {
+enum RecordState {
     /// Its record, with this ID.
     Written(String),
     /// Nothing. The end will write the whole record, if writing works by then.
     Unwritten(Box<CallRecord>),
 }
 
-impl Begun {
-    fn new(writer: &Arc<Writer>, state: State, started: Instant) -> Self {
+impl OpenAuditRecord {
+    fn new(writer: &Arc<AuditWriter>, state: RecordState, started: Instant) -> Self {
         writer.condition.open.fetch_add(1, Ordering::Relaxed);
         Self {
             writer: Some(Arc::clone(writer)),
@@ -289,7 +289,7 @@ impl Begun {
             return;
         };
         let gathered = self.tell(outcome, status, response_bytes, |line| {
-            writer.journal.gather(line, Room::Reserve)
+            writer.journal.gather(line, JournalQuota::Reserve)
         });
         writer.condition.open.fetch_sub(1, Ordering::Relaxed);
         if let Err(why) = writer.settle(gathered).await {
@@ -305,9 +305,9 @@ impl Begun {
         outcome: &str,
         status: u16,
         response_bytes: u64,
-        write: impl FnOnce(&Line<'_>) -> T,
+        write: impl FnOnce(&JournalEntryRef<'_>) -> T,
     ) -> T {
-        let end = |id| End {
+        let end = |id| CallEnd {
             id,
             outcome: Cow::Borrowed(outcome),
             status,
@@ -315,10 +315,10 @@ impl Begun {
             response_bytes: i64::try_from(response_bytes).unwrap_or(i64::MAX),
         };
         match &mut self.state {
-            State::Written(id) => write(&Line::End(&end(Cow::Borrowed(id.as_str())))),
-            State::Unwritten(record) => {
+            RecordState::Written(id) => write(&JournalEntryRef::End(&end(Cow::Borrowed(id.as_str())))),
+            RecordState::Unwritten(record) => {
                 end(Cow::Borrowed("")).complete(record);
-                write(&Line::Call(record))
+                write(&JournalEntryRef::Call(record))
             }
         }
     }
@@ -331,10 +331,10 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for OpenAuditRecord {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
-            self.tell("cancelled", 0, 0, |line| writer.put(line, Room::Reserve));
+            self.tell("cancelled", 0, 0, |line| writer.put(line, JournalQuota::Reserve));
             writer.condition.open.fetch_sub(1, Ordering::Relaxed);
         }
     }

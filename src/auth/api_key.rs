@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use super::{
-    Refusal,
-    caller::{Caller, Proof},
+    AuthenticationError,
+    caller::{Caller, AuthenticationMethod},
 };
 use crate::{
     config::ApiKey,
@@ -25,7 +25,7 @@ const REST: Duration = Duration::from_millis(500);
 
 /// The holder of an API key.
 #[derive(Debug, Clone)]
-pub struct Holder {
+pub struct ApiKeyHolder {
     /// The holder as a caller.
     pub caller: Arc<Caller>,
     /// Whether the holder may act for the user named in the request's headers.
@@ -39,37 +39,37 @@ pub struct Holder {
 
 /// All keys.
 #[derive(Debug)]
-pub struct Keys {
+pub struct ApiKeyAuth {
     /// Keys from the configuration.
-    configured: Vec<(ApiKey, Holder)>,
+    configured: Vec<(ApiKey, ApiKeyHolder)>,
     /// Keys from the tables.
-    stored: Option<Stored>,
+    stored: Option<StoredApiKeys>,
 }
 
 /// The keys from the tables, cached until the tables change.
 #[derive(Debug)]
-struct Stored {
+struct StoredApiKeys {
     store: Arc<Store>,
     /// The last snapshot.
-    read: ArcSwapOption<Snapshot>,
+    read: ArcSwapOption<ApiKeySnapshot>,
     /// Held during a read. Contains the time and the error of the last failed read.
     reading: Mutex<Option<(Instant, StoreError)>>,
 }
 
 /// The keys at one version of the store.
 #[derive(Debug)]
-struct Snapshot {
+struct ApiKeySnapshot {
     /// [`Store::version`] before the read.
     version: u64,
     /// Keyed by the SHA-256 hash of each key. A lookup reveals nothing about other keys: steering a
     /// hash close to a stored one would require breaking SHA-256.
-    holders: HashMap<[u8; 32], Holder>,
+    holders: HashMap<[u8; 32], ApiKeyHolder>,
 }
 
-impl Keys {
+impl ApiKeyAuth {
     /// The keys of a configuration and of a store.
     pub fn new(configured: &[ApiKey], store: Option<Arc<Store>>) -> Self {
-        let holder = |key: &ApiKey| Holder {
+        let holder = |key: &ApiKey| ApiKeyHolder {
             caller: caller(&key.name, &key.groups, &key.workspace, key.forwards),
             forwards: key.forwards,
             is_stored: false,
@@ -80,7 +80,7 @@ impl Keys {
                 .iter()
                 .map(|key| (key.clone(), holder(key)))
                 .collect(),
-            stored: store.map(|store| Stored {
+            stored: store.map(|store| StoredApiKeys {
                 store,
                 read: ArcSwapOption::empty(),
                 reading: Mutex::default(),
@@ -89,7 +89,7 @@ impl Keys {
     }
 
     /// Whether at least one key exists.
-    pub async fn any(&self) -> Result<bool, Refusal> {
+    pub async fn any(&self) -> Result<bool, AuthenticationError> {
         if !self.configured.is_empty() {
             return Ok(true);
         }
@@ -101,7 +101,7 @@ impl Keys {
 
     /// The holder of a configured key. Compares with every key even after a match, so that the time
     /// reveals nothing.
-    pub fn configured(&self, sent: &str) -> Option<&Holder> {
+    pub fn configured(&self, sent: &str) -> Option<&ApiKeyHolder> {
         let mut found = None;
         for (key, holder) in &self.configured {
             if key.matches(sent) {
@@ -112,7 +112,7 @@ impl Keys {
     }
 
     /// The holder of a stored key.
-    pub async fn stored(&self, sent: &str) -> Result<Option<Holder>, Refusal> {
+    pub async fn stored(&self, sent: &str) -> Result<Option<ApiKeyHolder>, AuthenticationError> {
         let Some(stored) = &self.stored else {
             return Ok(None);
         };
@@ -123,16 +123,16 @@ impl Keys {
         };
         let now = i64::try_from(get_current_timestamp()).unwrap_or(i64::MAX);
         if holder.expires_at.is_some_and(|end| end <= now) {
-            return Err(Refusal::KeyExpired);
+            return Err(AuthenticationError::KeyExpired);
         }
         Ok(Some(holder.clone()))
     }
 }
 
-impl Stored {
+impl StoredApiKeys {
     /// The current keys, from memory or from one shared read. Tasks that waited for a failed read
     /// do not retry one after another; otherwise the last one would wait far too long.
-    async fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
+    async fn snapshot(&self) -> Result<Arc<ApiKeySnapshot>, AuthenticationError> {
         if let Some(snapshot) = self.fresh() {
             return Ok(snapshot);
         }
@@ -140,7 +140,7 @@ impl Stored {
         Box::pin(self.read_anew()).await
     }
 
-    async fn read_anew(&self) -> Result<Arc<Snapshot>, Refusal> {
+    async fn read_anew(&self) -> Result<Arc<ApiKeySnapshot>, AuthenticationError> {
         let mut failed = self.reading.lock().await;
         if let Some(snapshot) = self.fresh() {
             return Ok(snapshot);
@@ -158,22 +158,22 @@ impl Stored {
                 return Err(error.into());
             }
         };
-        let snapshot = Arc::new(Snapshot::new(version, rows));
+        let snapshot = Arc::new(ApiKeySnapshot::new(version, rows));
         self.read.store(Some(Arc::clone(&snapshot)));
         Ok(snapshot)
     }
 
-    fn fresh(&self) -> Option<Arc<Snapshot>> {
+    fn fresh(&self) -> Option<Arc<ApiKeySnapshot>> {
         let version = self.store.version();
         let snapshot = self.read.load_full()?;
         (snapshot.version == version).then_some(snapshot)
     }
 }
 
-impl Snapshot {
+impl ApiKeySnapshot {
     fn new(version: u64, rows: Vec<KeyRow>) -> Self {
         let holders = rows.into_iter().map(|row| {
-            let holder = Holder {
+            let holder = ApiKeyHolder {
                 caller: caller(&row.name, &row.groups, &row.workspace, row.forwards),
                 forwards: row.forwards,
                 is_stored: true,
@@ -197,7 +197,7 @@ fn caller(name: &str, groups: &[String], workspace: &str, vouches: bool) -> Arc<
     } else {
         name.to_owned()
     };
-    let mut caller = Caller::named(&shown, Proof::ApiKey);
+    let mut caller = Caller::named(&shown, AuthenticationMethod::ApiKey);
     caller.groups =
         (!groups.is_empty()).then(|| groups.iter().map(|it| Arc::from(it.as_str())).collect());
     caller.workspace = workspace.into();

@@ -6,14 +6,14 @@ use crate::config::DEFAULT_WORKSPACE;
 
 /// How a caller authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Proof {
+pub enum AuthenticationMethod {
     /// An API key, configured or stored.
     ApiKey,
     /// A session token of Open WebUI.
     Session,
     /// An API key of an Open WebUI user (`sk-…`).
     SessionKey,
-    /// `X-OpenWebUI-User-Jwt`, signed.
+    /// `X-OpenWebUI-CachedUser-Jwt`, signed.
     SignedHeader,
     /// Headers sent by the holder of a forwarding API key.
     ForwardedHeaders,
@@ -29,7 +29,7 @@ pub enum Proof {
     Operator,
 }
 
-impl Proof {
+impl AuthenticationMethod {
     /// The name in the audit trail.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ pub struct Caller {
     /// The e-mail address in lower case.
     pub email: Option<Arc<str>>,
     /// How they authenticated.
-    pub proof: Proof,
+    pub proof: AuthenticationMethod,
     /// The groups from the credentials. If set, they replace those of the bridge's tables. `None`
     /// if the credentials do not mention groups.
     pub groups: Option<Arc<[Arc<str>]>>,
@@ -77,7 +77,7 @@ pub struct Caller {
 
 impl Caller {
     /// A caller of whom only the name and the method of authentication are known.
-    pub fn named(id: &str, proof: Proof) -> Self {
+    pub fn named(id: &str, proof: AuthenticationMethod) -> Self {
         Self {
             id: id.into(),
             email: None,
@@ -93,7 +93,7 @@ impl Caller {
 
     /// A user, named by their e-mail address or else by their ID. Only ASCII letters are converted
     /// to lower case: `\u{212A}` (the Kelvin sign) is not `k`, and issuers treat them as different.
-    pub fn user(id: Option<&str>, email: Option<&str>, proof: Proof) -> Self {
+    pub fn user(id: Option<&str>, email: Option<&str>, proof: AuthenticationMethod) -> Self {
         let email: Option<Arc<str>> = email.map(|email| email.to_ascii_lowercase().into());
         let name = email.clone().or_else(|| id.map(Arc::from));
         let mut caller = Self::named("", proof);
@@ -104,6 +104,6 @@ impl Caller {
 
     /// The operator who runs the program's own commands, and therefore has its configuration.
     pub fn operator() -> Self {
-        Self::named("operator", Proof::Operator)
+        Self::named("operator", AuthenticationMethod::Operator)
     }
 }

@@ -6,9 +6,9 @@ use std::{borrow::Cow, sync::Arc};
 use http::{HeaderMap, HeaderName};
 
 use super::{
-    Refusal,
-    api_key::Holder,
-    caller::{Caller, Proof},
+    AuthenticationError,
+    api_key::ApiKeyHolder,
+    caller::{Caller, AuthenticationMethod},
     headers::{self, EMAIL, GROUP_IDS, GROUPS, USER_EMAIL, USER_ID, USER_JWT, USER_ROLE},
     signed::SignedUser,
 };
@@ -19,11 +19,11 @@ pub type Forwarded = (Caller, Option<String>);
 /// The user that a forwarder names; `None` if it acts for itself. With `signs`, Open WebUI may name
 /// users only by a signature.
 pub fn read(
-    holder: &Holder,
+    holder: &ApiKeyHolder,
     signed: Option<&SignedUser>,
     signs: bool,
     sent: &HeaderMap,
-) -> Result<Option<Forwarded>, Refusal> {
+) -> Result<Option<Forwarded>, AuthenticationError> {
     let mut groups = headers::groups(sent, &GROUPS)?;
     groups.extend(headers::groups(sent, &GROUP_IDS)?);
     let (mut caller, id) = match signed {
@@ -33,11 +33,11 @@ pub fn read(
         }
         None => match plain(sent, signs)? {
             Some(named) => named,
-            None if sent.contains_key(&USER_JWT) => return Err(Refusal::Uncheckable),
+            None if sent.contains_key(&USER_JWT) => return Err(AuthenticationError::Uncheckable),
             // A blank user header names no user. The caller is then not the holder of the key
             // either.
             None if groups.is_empty() && !is_blank(sent) => return Ok(None),
-            None => return Err(Refusal::NoUser),
+            None => return Err(AuthenticationError::NoUser),
         },
     };
     if !groups.is_empty() {
@@ -55,18 +55,18 @@ fn is_blank(sent: &HeaderMap) -> bool {
         .any(|name| sent.contains_key(name))
 }
 
-/// The user of unsigned headers. `X-User-Admin` is accepted only from a gateway and is ignored
+/// The user of unsigned headers. `X-CachedUser-AdminCaller` is accepted only from a gateway and is ignored
 /// here.
-fn plain(sent: &HeaderMap, signs: bool) -> Result<Option<Forwarded>, Refusal> {
+fn plain(sent: &HeaderMap, signs: bool) -> Result<Option<Forwarded>, AuthenticationError> {
     let named = |header: &HeaderName| headers::name(sent, header);
     let (id, own, templated) = (named(&USER_ID)?, named(&USER_EMAIL)?, named(&EMAIL)?);
     if signs && (id.is_some() || own.is_some()) {
-        return Err(Refusal::Unsigned);
+        return Err(AuthenticationError::Unsigned);
     }
     if let (Some(one), Some(other)) = (&own, &templated)
         && !headers::is_same_email(one, other)
     {
-        return Err(Refusal::Contradiction);
+        return Err(AuthenticationError::Contradiction);
     }
     let email = own.or(templated);
     if id.is_none() && email.is_none() {
@@ -74,9 +74,9 @@ fn plain(sent: &HeaderMap, signs: bool) -> Result<Option<Forwarded>, Refusal> {
     }
     let role = if signs { None } else { named(&USER_ROLE)? };
     if !matches!(role.as_deref(), None | Some("user" | "admin")) {
-        return Err(Refusal::Pending);
+        return Err(AuthenticationError::Pending);
     }
-    let mut caller = Caller::user(id.as_deref(), email.as_deref(), Proof::ForwardedHeaders);
+    let mut caller = Caller::user(id.as_deref(), email.as_deref(), AuthenticationMethod::ForwardedHeaders);
     caller.is_admin = role.as_deref() == Some("admin");
     Ok(Some((caller, id.map(Cow::into_owned))))
 }

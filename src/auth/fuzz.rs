@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
-use super::{Evidence, Proof, Proofs, Sources, headers};
+use super::{RequestCredentials, AuthenticationMethod, Authenticator, AuthSources, headers};
 use crate::{
     config::{
-        Access, ApiKey, Audit, Config, Flavor, Gateway, Identity, KeyText, Limits, OpenWebUi,
-        Server, Telemetry,
+        AccessSettings, ApiKey, AuditSettings, Config, Flavor, GatewaySettings, IdentitySettings, ApiKeyValue, LimitSettings, OpenWebUiSettings,
+        ServerSettings, TelemetrySettings,
     },
     secret::Secret,
 };
@@ -20,25 +20,25 @@ const KEY: &str = "key";
 /// The secret of the gateway.
 const GATEWAY: &str = "gateway";
 
-static PROOFS: LazyLock<Proofs> = LazyLock::new(|| {
+static PROOFS: LazyLock<Authenticator> = LazyLock::new(|| {
     let config = Config {
         flavor: Flavor::Native,
-        server: Server::default(),
+        server: ServerSettings::default(),
         database: None,
-        identity: Identity {
+        identity: IdentitySettings {
             keys: vec![ApiKey {
                 name: "bot".to_owned(),
-                key: KeyText::Plain(Secret::new(KEY)),
+                key: ApiKeyValue::Plain(Secret::new(KEY)),
                 groups: Vec::new(),
                 forwards: true,
                 workspace: "default".to_owned(),
             }],
-            open_webui: OpenWebUi {
+            open_webui: OpenWebUiSettings {
                 secret_key: Some(Secret::new("a session secret that no input knows")),
                 jwt_secret: Some(Secret::new("a header secret that no input knows")),
-                ..OpenWebUi::default()
+                ..OpenWebUiSettings::default()
             },
-            gateway: Some(Gateway {
+            gateway: Some(GatewaySettings {
                 trusted_peers: Vec::new(),
                 secret: Some(Secret::new(GATEWAY)),
                 secret_header: HeaderName::from_static("x-gateway-secret"),
@@ -49,15 +49,15 @@ static PROOFS: LazyLock<Proofs> = LazyLock::new(|| {
                 strips_headers: false,
                 ignore_credentials: false,
             }),
-            ..Identity::default()
+            ..IdentitySettings::default()
         },
-        access: Access::default(),
-        limits: Limits::default(),
-        audit: Audit::off(),
-        telemetry: Telemetry::default(),
+        access: AccessSettings::default(),
+        limits: LimitSettings::default(),
+        audit: AuditSettings::off(),
+        telemetry: TelemetrySettings::default(),
         bridges: Vec::new(),
     };
-    Proofs::new(&config, Sources::default())
+    Authenticator::new(&config, AuthSources::default())
 });
 
 /// Authenticates with these headers and checks which callers can result.
@@ -74,7 +74,7 @@ pub fn fuzz_headers(data: &[u8]) {
             sent.append(name, value);
         }
     }
-    let evidence = Evidence {
+    let evidence = RequestCredentials {
         headers: &sent,
         peer: None,
     };
@@ -97,12 +97,12 @@ pub fn fuzz_headers(data: &[u8]) {
         "an invalid signature was accepted: {caller:?}"
     );
     match caller.proof {
-        Proof::ApiKey | Proof::ForwardedHeaders => assert!(credentials.is_some(), "{caller:?}"),
-        Proof::Gateway => assert!(
+        AuthenticationMethod::ApiKey | AuthenticationMethod::ForwardedHeaders => assert!(credentials.is_some(), "{caller:?}"),
+        AuthenticationMethod::Gateway => assert!(
             credentials.is_none() && sent.contains_key("x-gateway-secret"),
             "{caller:?}"
         ),
-        proof => assert_eq!(proof, Proof::ApiKey, "nothing here proves it"),
+        proof => assert_eq!(proof, AuthenticationMethod::ApiKey, "nothing here proves it"),
     }
     if let Some(email) = &caller.email {
         assert!(!email.is_empty() && !email.contains(|c: char| c.is_ascii_uppercase()));

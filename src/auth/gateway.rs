@@ -6,31 +6,31 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderMap, HeaderName};
 
 use super::{
-    Evidence, Refusal,
-    caller::{Caller, Proof},
+    RequestCredentials, AuthenticationError,
+    caller::{Caller, AuthenticationMethod},
     headers,
 };
 use crate::config;
 
 /// Reads the gateway's headers.
 #[derive(Debug)]
-pub struct Gateway {
-    config: config::Gateway,
+pub struct GatewayAuth {
+    config: config::GatewaySettings,
 }
 
 /// What a request contains from the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Vouched {
+pub enum GatewayHeaders {
     /// The request did not come from the gateway, so its headers are ignored. Whether there were
     /// any.
     Untrusted(bool),
     /// The request came from the gateway.
-    Trusted(Named),
+    Trusted(GatewayIdentity),
 }
 
 /// The values of the gateway's headers. A blank header counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Named {
+pub struct GatewayIdentity {
     /// The user's e-mail address.
     pub email: Option<String>,
     /// Their groups.
@@ -41,25 +41,25 @@ pub struct Named {
     pub workspace: Option<String>,
 }
 
-impl Gateway {
+impl GatewayAuth {
     /// A gateway from the configuration.
-    pub fn new(config: config::Gateway) -> Self {
+    pub fn new(config: config::GatewaySettings) -> Self {
         Self { config }
     }
 
     /// Reads the gateway's headers of a request.
-    pub fn read(&self, evidence: &Evidence<'_>) -> Result<Vouched, Refusal> {
+    pub fn read(&self, evidence: &RequestCredentials<'_>) -> Result<GatewayHeaders, AuthenticationError> {
         let sent = evidence.headers;
         if !self.is_trusted(evidence) {
             // The sender claims to be the gateway but has the wrong secret.
             if self.config.secret.is_some() && sent.contains_key(&self.config.secret_header) {
-                return Err(Refusal::Untrusted);
+                return Err(AuthenticationError::Untrusted);
             }
             let value = sent.get(&self.config.email_header);
-            return Ok(Vouched::Untrusted(value.is_some_and(|it| !it.is_empty())));
+            return Ok(GatewayHeaders::Untrusted(value.is_some_and(|it| !it.is_empty())));
         }
         let admin = headers::text(sent, &self.config.admin_header)?;
-        Ok(Vouched::Trusted(Named {
+        Ok(GatewayHeaders::Trusted(GatewayIdentity {
             email: headers::name(sent, &self.config.email_header)?.map(Into::into),
             groups: headers::groups(sent, &self.config.groups_header)?,
             is_admin: admin.is_some_and(|it| it.eq_ignore_ascii_case("true")),
@@ -89,13 +89,13 @@ impl Gateway {
     }
 
     /// The workspace that a request names. Use it only if the sender is trusted to choose one.
-    pub fn workspace(&self, sent: &HeaderMap) -> Result<Option<String>, Refusal> {
+    pub fn workspace(&self, sent: &HeaderMap) -> Result<Option<String>, AuthenticationError> {
         Ok(headers::name(sent, &self.config.workspace_header)?.map(Into::into))
     }
 
     /// Whether the gateway sent the request. If peers and a secret are configured, both must match.
     /// If neither is configured, no sender counts as the gateway.
-    fn is_trusted(&self, evidence: &Evidence<'_>) -> bool {
+    fn is_trusted(&self, evidence: &RequestCredentials<'_>) -> bool {
         let peers = &self.config.trusted_peers;
         let is_peer = peers.is_empty() || evidence.peer.is_some_and(|peer| self.is_peer(peer));
         let secret = self.config.secret.as_ref();
@@ -116,11 +116,11 @@ impl Gateway {
     }
 }
 
-impl Named {
+impl GatewayIdentity {
     /// The caller, if the gateway names one.
     pub fn caller(&self) -> Option<Caller> {
         let email = self.email.as_deref()?;
-        let mut caller = Caller::user(None, Some(email), Proof::Gateway);
+        let mut caller = Caller::user(None, Some(email), AuthenticationMethod::Gateway);
         caller.is_admin = self.is_admin;
         self.add_to(&mut caller);
         Some(caller)

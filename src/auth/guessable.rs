@@ -1,17 +1,17 @@
-//! Decides which credentials could be guessed and therefore must wait for their turn ([`Guesses`]).
+//! Decides which credentials could be guessed and therefore must wait for their turn ([`GuessLimiter`]).
 //!
-//! [`Guesses`]: super::guesses::Guesses
+//! [`GuessLimiter`]: super::guesses::Guesses
 
 use http::HeaderMap;
 
 use super::{
     guesses, headers,
-    proofs::{Origin, Proofs, basic_password},
-    session::Sessions,
+    proofs::{IssuerClaim, Authenticator, basic_password},
+    session::SessionTokenAuth,
     token,
 };
 
-impl Proofs {
+impl Authenticator {
     /// Whether an attacker could guess the credentials, or checking them requires a request to
     /// another service. False for a long key of the bridge and for a token whose signature the
     /// bridge checks itself.
@@ -44,8 +44,8 @@ impl Proofs {
 
     /// Whether only Open WebUI can decide if a token is valid.
     fn is_asked_elsewhere(&self, text: &str) -> bool {
-        let is_named = token::unproven::<Origin>(text).is_ok_and(|origin| origin.iss.is_some());
-        let asks = self.sessions.as_ref().is_some_and(Sessions::asks);
+        let is_named = token::unproven::<IssuerClaim>(text).is_ok_and(|origin| origin.iss.is_some());
+        let asks = self.sessions.as_ref().is_some_and(SessionTokenAuth::asks);
         asks && !is_named
     }
 }

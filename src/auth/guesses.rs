@@ -1,4 +1,4 @@
-//! [`Guesses`]: limits how often an address may try wrong credentials.
+//! [`GuessLimiter`]: limits how often an address may try wrong credentials.
 //!
 //! An attacker could guess a short key of the configuration, or a token that only Open WebUI can
 //! check. After an address has sent many different wrong credentials, each further credential from
@@ -28,7 +28,7 @@ use ipnet::IpNet;
 use moka::sync::Cache;
 use tokio::time::sleep;
 
-use super::{Evidence, Refusal, headers};
+use super::{RequestCredentials, AuthenticationError, headers};
 
 /// How many different wrong credentials per minute one address may send before it is slowed down.
 const FREE_A_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
@@ -65,12 +65,12 @@ const GUESSABLE_BYTES: usize = 16;
 
 /// Counts wrong credentials per address.
 #[derive(Debug)]
-pub struct Guesses {
+pub struct GuessLimiter {
     /// Proxies that are trusted to report the address of their client.
     trusted: Vec<IpNet>,
     hash: RandomState,
-    right: Memory,
-    wrong: Memory,
+    right: RecentHashes,
+    wrong: RecentHashes,
     counted: DefaultKeyedRateLimiter<IpAddr>,
     paced: DefaultKeyedRateLimiter<IpAddr>,
     /// Addresses that sent too many wrong credentials.
@@ -83,16 +83,16 @@ pub struct Guesses {
 /// A set of hashes. When two hashes have the same place, the older one is forgotten. Reading and
 /// writing are single atomic operations.
 #[derive(Debug)]
-struct Memory(Box<[AtomicU64]>);
+struct RecentHashes(Box<[AtomicU64]>);
 
 /// The credential of a request, as far as it is counted.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown {
+pub struct CredentialAttempt {
     hash: u64,
     address: IpAddr,
 }
 
-impl Memory {
+impl RecentHashes {
     fn new() -> Self {
         Self((0..REMEMBERED).map(|_| AtomicU64::new(0)).collect())
     }
@@ -123,14 +123,14 @@ impl Memory {
     }
 }
 
-impl Guesses {
+impl GuessLimiter {
     /// Creates the counters. `trusted` are the proxies that report client addresses.
     pub fn new(trusted: Vec<IpNet>) -> Self {
         Self {
             trusted,
             hash: RandomState::new(),
-            right: Memory::new(),
-            wrong: Memory::new(),
+            right: RecentHashes::new(),
+            wrong: RecentHashes::new(),
             counted: DefaultKeyedRateLimiter::keyed(Quota::per_minute(FREE_A_MINUTE)),
             paced: DefaultKeyedRateLimiter::keyed(Quota::per_second(PACED_A_SECOND)),
             watched: Cache::builder()
@@ -144,7 +144,7 @@ impl Guesses {
     }
 
     /// The credential of a request; `None` if it has none that could be guessed.
-    pub fn shown(&self, evidence: &Evidence<'_>) -> Option<Shown> {
+    pub fn shown(&self, evidence: &RequestCredentials<'_>) -> Option<CredentialAttempt> {
         let sent = evidence.headers;
         let credential = match headers::authorization(sent) {
             Ok(None) => headers::cookie(sent).ok().flatten()?,
@@ -154,7 +154,7 @@ impl Guesses {
         let bytes = credential.as_bytes();
         let told = bytes.get(bytes.len().saturating_sub(TOLD_BYTES)..)?;
         let hash = self.hash.hash_one((told, bytes.len()));
-        Some(Shown {
+        Some(CredentialAttempt {
             // Zero marks an empty place.
             hash: hash.max(1),
             address: self.address(sent, evidence.peer?),
@@ -178,16 +178,16 @@ impl Guesses {
     }
 
     /// Whether a credential must wait for its turn, unless it turns out that it cannot be guessed.
-    pub fn is_suspect(&self, shown: &Shown) -> bool {
+    pub fn is_suspect(&self, shown: &CredentialAttempt) -> bool {
         !self.right.has(shown.hash)
             && !self.wrong.has(shown.hash)
             && self.watched.contains_key(&shown.address)
     }
 
     /// Waits until the credential may be checked.
-    pub async fn turn(&self, shown: &Shown) -> Result<(), Refusal> {
+    pub async fn turn(&self, shown: &CredentialAttempt) -> Result<(), AuthenticationError> {
         let waiting = self.watched.get(&shown.address).unwrap_or_default();
-        let Some(_place) = Place::take([&waiting, &self.waiting], [WAITING_OF_ADDRESS, WAITING])
+        let Some(_place) = WaitingPlace::take([&waiting, &self.waiting], [WAITING_OF_ADDRESS, WAITING])
         else {
             return Err(self.too_many());
         };
@@ -205,12 +205,12 @@ impl Guesses {
     }
 
     #[expect(clippy::unused_self, reason = "the wait is the same for all")]
-    fn too_many(&self) -> Refusal {
-        Refusal::TooManyFailures(WAIT_MAX.as_secs())
+    fn too_many(&self) -> AuthenticationError {
+        AuthenticationError::TooManyFailures(WAIT_MAX.as_secs())
     }
 
     /// Records the outcome of the check.
-    pub fn note<T>(&self, shown: &Shown, outcome: &Result<T, Refusal>) {
+    pub fn note<T>(&self, shown: &CredentialAttempt, outcome: &Result<T, AuthenticationError>) {
         match outcome {
             Ok(_) if self.right.has(shown.hash) => {}
             Ok(_) => {
@@ -262,9 +262,9 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// A waiting place, counted for one address and for all. Given back on drop.
-struct Place<'a>([&'a AtomicUsize; 2]);
+struct WaitingPlace<'a>([&'a AtomicUsize; 2]);
 
-impl<'a> Place<'a> {
+impl<'a> WaitingPlace<'a> {
     fn take(counts: [&'a AtomicUsize; 2], bounds: [usize; 2]) -> Option<Self> {
         let place = Self(counts);
         let taken = counts.map(|count| count.fetch_add(1, Ordering::Relaxed));
@@ -276,7 +276,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitingPlace<'_> {
     fn drop(&mut self) {
         for count in self.0 {
             count.fetch_sub(1, Ordering::Relaxed);
@@ -290,11 +290,11 @@ mod tests {
 
     use super::*;
 
-    fn guesses() -> Guesses {
-        Guesses::new(vec!["10.0.0.0/8".parse().unwrap()])
+    fn guesses() -> GuessLimiter {
+        GuessLimiter::new(vec!["10.0.0.0/8".parse().unwrap()])
     }
 
-    fn shown(guesses: &Guesses, text: &str, peer: &str, forwarded: Option<&str>) -> Shown {
+    fn shown(guesses: &GuessLimiter, text: &str, peer: &str, forwarded: Option<&str>) -> CredentialAttempt {
         let mut sent = HeaderMap::new();
         let value = HeaderValue::try_from(format!("Bearer {text}")).unwrap();
         sent.insert(AUTHORIZATION, value);
@@ -303,16 +303,16 @@ mod tests {
             sent.insert("x-forwarded-for", value);
         }
         let peer = Some(peer.parse().unwrap());
-        let evidence = Evidence {
+        let evidence = RequestCredentials {
             headers: &sent,
             peer,
         };
         guesses.shown(&evidence).unwrap()
     }
 
-    fn wrong(guesses: &Guesses, text: &str, peer: &str) {
+    fn wrong(guesses: &GuessLimiter, text: &str, peer: &str) {
         let shown = shown(guesses, text, peer, None);
-        guesses.note(&shown, &Err::<(), _>(Refusal::Key));
+        guesses.note(&shown, &Err::<(), _>(AuthenticationError::Key));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION, header::COOKIE};
 
-use super::Refusal;
+use super::AuthenticationError;
 use crate::name::is_hidden;
 
 /// The user's ID in Open WebUI.
@@ -75,18 +75,18 @@ const NAME_BYTES_MAX: usize = 512;
 pub fn text<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
-) -> Result<Option<Cow<'a, str>>, Refusal> {
+) -> Result<Option<Cow<'a, str>>, AuthenticationError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(Refusal::Repeated(name.to_string()));
+        return Err(AuthenticationError::Repeated(name.to_string()));
     }
-    let text = str::from_utf8(value.as_bytes()).map_err(|_| Refusal::Header(name.to_string()))?;
+    let text = str::from_utf8(value.as_bytes()).map_err(|_| AuthenticationError::Header(name.to_string()))?;
     let text = text.trim();
     if text.contains("{{") {
-        return Err(Refusal::Template(name.to_string()));
+        return Err(AuthenticationError::Template(name.to_string()));
     }
     Ok((!text.is_empty()).then(|| decode(text)))
 }
@@ -95,10 +95,10 @@ pub fn text<'a>(
 pub fn name<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,
-) -> Result<Option<Cow<'a, str>>, Refusal> {
+) -> Result<Option<Cow<'a, str>>, AuthenticationError> {
     let text = text(headers, header)?;
     match &text {
-        Some(text) if !is_name(text) => Err(Refusal::Header(header.to_string())),
+        Some(text) if !is_name(text) => Err(AuthenticationError::Header(header.to_string())),
         _ => Ok(text),
     }
 }
@@ -112,12 +112,12 @@ pub fn is_name(text: &str) -> bool {
 
 /// A comma-separated list of groups: trimmed, without blanks and duplicates, in the order of the
 /// header.
-pub fn groups(headers: &HeaderMap, header: &HeaderName) -> Result<Vec<Arc<str>>, Refusal> {
+pub fn groups(headers: &HeaderMap, header: &HeaderName) -> Result<Vec<Arc<str>>, AuthenticationError> {
     let Some(text) = text(headers, header)? else {
         return Ok(Vec::new());
     };
     if text.contains(char::is_control) {
-        return Err(Refusal::Header(header.to_string()));
+        return Err(AuthenticationError::Header(header.to_string()));
     }
     Ok(unique(text.split(',').map(str::trim)))
 }
@@ -136,7 +136,7 @@ pub fn unique<'a>(groups: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
 pub fn check_single<'a>(
     headers: &HeaderMap,
     mut more: impl Iterator<Item = &'a HeaderName>,
-) -> Result<(), Refusal> {
+) -> Result<(), AuthenticationError> {
     // Most requests do not repeat any header.
     if headers.len() == headers.keys_len() {
         return Ok(());
@@ -156,17 +156,17 @@ pub fn check_single<'a>(
     let found = own.iter().find(repeated).map(ToString::to_string);
     let found = found.or_else(|| more.find(repeated).map(ToString::to_string));
     match found {
-        Some(name) => Err(Refusal::Repeated(name)),
+        Some(name) => Err(AuthenticationError::Repeated(name)),
         None => Ok(()),
     }
 }
 
 /// The `Authorization` header of the client, trimmed; `None` if there is no such header.
-pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, AuthenticationError> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
-    let text = value.to_str().map_err(|_| Refusal::Missing)?;
+    let text = value.to_str().map_err(|_| AuthenticationError::Missing)?;
     Ok(Some(text.trim()))
 }
 
@@ -174,7 +174,7 @@ pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 /// delete it that way. HTTP/2 may send each cookie in a separate header (RFC 9113 §8.2.3). A second
 /// cookie with that name may have been planted from another path or a parent domain, so the request
 /// is refused.
-pub fn cookie(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+pub fn cookie(headers: &HeaderMap) -> Result<Option<&str>, AuthenticationError> {
     let mut found = headers
         .get_all(COOKIE)
         .iter()
@@ -190,9 +190,9 @@ pub fn cookie(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         return Ok(None);
     };
     if found.next().is_some() {
-        return Err(Refusal::Repeated(format!("cookie `{COOKIE_NAME}`")));
+        return Err(AuthenticationError::Repeated(format!("cookie `{COOKIE_NAME}`")));
     }
-    let value = str::from_utf8(value).map_err(|_| Refusal::Header("cookie".to_owned()))?;
+    let value = str::from_utf8(value).map_err(|_| AuthenticationError::Header("cookie".to_owned()))?;
     let value = value.trim().trim_matches('"');
     Ok((!value.is_empty()).then_some(value))
 }
@@ -212,16 +212,16 @@ pub fn check_user(
     headers: &HeaderMap,
     id: Option<&str>,
     email: Option<&str>,
-) -> Result<(), Refusal> {
+) -> Result<(), AuthenticationError> {
     if let Some(id) = id
         && name(headers, &USER_ID)?.is_some_and(|other| other != id)
     {
-        return Err(Refusal::Contradiction);
+        return Err(AuthenticationError::Contradiction);
     }
     if let Some(email) = email {
         for header in [USER_EMAIL, EMAIL] {
             if name(headers, &header)?.is_some_and(|other| !is_same_email(&other, email)) {
-                return Err(Refusal::Contradiction);
+                return Err(AuthenticationError::Contradiction);
             }
         }
     }
@@ -301,28 +301,28 @@ mod tests {
     #[test]
     fn bad_values_are_refused_by_the_name_of_their_header() {
         let name_of = EMAIL.to_string();
-        let cases: [(&[u8], Refusal); 8] = [
-            (b"\xff@example.org", Refusal::Header(name_of.clone())),
-            (b"{{USER_EMAIL}}", Refusal::Template(name_of.clone())),
+        let cases: [(&[u8], AuthenticationError); 8] = [
+            (b"\xff@example.org", AuthenticationError::Header(name_of.clone())),
+            (b"{{USER_EMAIL}}", AuthenticationError::Template(name_of.clone())),
             (
                 b"a@example.org,b@example.org",
-                Refusal::Header(name_of.clone()),
+                AuthenticationError::Header(name_of.clone()),
             ),
             (
                 b"a@example.org b@example.org",
-                Refusal::Header(name_of.clone()),
+                AuthenticationError::Header(name_of.clone()),
             ),
-            (b"a;b", Refusal::Header(name_of.clone())),
-            (b"a\tb", Refusal::Header(name_of.clone())),
-            ("a\u{85}b".as_bytes(), Refusal::Header(name_of.clone())),
-            (&[b'a'; 513], Refusal::Header(name_of.clone())),
+            (b"a;b", AuthenticationError::Header(name_of.clone())),
+            (b"a\tb", AuthenticationError::Header(name_of.clone())),
+            ("a\u{85}b".as_bytes(), AuthenticationError::Header(name_of.clone())),
+            (&[b'a'; 513], AuthenticationError::Header(name_of.clone())),
         ];
         for (sent, expected) in cases {
             assert_eq!(name(&with(&EMAIL, sent), &EMAIL), Err(expected), "{sent:?}");
         }
         let mut twice = with(&EMAIL, b"a@example.org");
         twice.append(EMAIL, HeaderValue::from_static("b@example.org"));
-        assert_eq!(name(&twice, &EMAIL), Err(Refusal::Repeated(name_of)));
+        assert_eq!(name(&twice, &EMAIL), Err(AuthenticationError::Repeated(name_of)));
     }
 
     #[test]
@@ -354,7 +354,7 @@ mod tests {
             ("token", Ok(None)),
             (
                 "token=one; token=two",
-                Err(Refusal::Repeated("cookie `token`".to_owned())),
+                Err(AuthenticationError::Repeated("cookie `token`".to_owned())),
             ),
             ("token=ö", Ok(Some("ö"))),
         ];

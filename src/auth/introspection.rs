@@ -12,15 +12,15 @@ use tokio::{sync::Semaphore, time::timeout};
 use url::Url;
 
 use super::{
-    Refusal,
-    caller::{Caller, Proof},
+    AuthenticationError,
+    caller::{Caller, AuthenticationMethod},
     fetch::{self, FetchError},
     headers::is_name,
-    session::{Claims, Session},
+    session::{SessionTokenClaims, AuthenticatedUser},
     token,
     users::REMEMBERED_MAX,
 };
-use crate::telemetry::Lookups;
+use crate::telemetry::CacheName;
 
 /// Concurrent requests for tokens that were valid before.
 const QUESTIONS_MAX: usize = 12;
@@ -42,10 +42,10 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 const TURN: Duration = Duration::from_secs(3);
 
 /// The refusal when Open WebUI does not respond.
-const SILENT: Refusal = Refusal::Unavailable("Open WebUI is not responding");
+const SILENT: AuthenticationError = AuthenticationError::Unavailable("Open WebUI is not responding");
 
 /// The refusal when too many new tokens wait.
-const CROWDED: Refusal = Refusal::Unavailable("too many new sessions are being checked");
+const CROWDED: AuthenticationError = AuthenticationError::Unavailable("too many new sessions are being checked");
 
 /// A cache of tokens, keyed by their SHA-256 hash.
 fn remember(ttl: Duration) -> Cache<[u8; 32], ()> {
@@ -57,12 +57,12 @@ fn remember(ttl: Duration) -> Cache<[u8; 32], ()> {
 
 /// A client for Open WebUI's API.
 #[derive(Debug)]
-pub struct Introspection {
+pub struct IntrospectionClient {
     http: reqwest::Client,
     groups: Url,
     user: Url,
     /// Sessions by the SHA-256 hash of their token. The token itself is not stored.
-    known: Cache<[u8; 32], Session>,
+    known: Cache<[u8; 32], AuthenticatedUser>,
     /// Tokens that were valid once.
     seen: Cache<[u8; 32], ()>,
     /// Tokens that were rejected recently.
@@ -87,7 +87,7 @@ struct GroupAnswer {
     name: String,
 }
 
-impl Introspection {
+impl IntrospectionClient {
     /// A client for this base URL that caches results for `ttl`. `None` if the URL cannot be a
     /// base.
     pub fn new(http: reqwest::Client, base: &Url, ttl: Duration) -> Option<Self> {
@@ -113,23 +113,23 @@ impl Introspection {
 
     /// The user of a session token. The token's own claims are used only to refuse it early, and
     /// for the ID after Open WebUI has accepted the token.
-    pub async fn session(&self, sent: &str, claims: &Claims) -> Result<Session, Refusal> {
+    pub async fn session(&self, sent: &str, claims: &SessionTokenClaims) -> Result<AuthenticatedUser, AuthenticationError> {
         #[expect(
             clippy::cast_precision_loss,
             reason = "current times in seconds are exact"
         )]
         let now = get_current_timestamp() as f64;
         if claims.exp.is_some_and(|exp| exp <= now) {
-            return Err(Refusal::Expired);
+            return Err(AuthenticationError::Expired);
         }
         let hash: [u8; 32] = Sha256::digest(sent).into();
         let known = self.known.get(&hash).await;
-        Lookups::Sessions.note(known.is_some());
+        CacheName::Sessions.note(known.is_some());
         if let Some(session) = known {
             return Ok(session);
         }
         if self.refused.contains_key(&hash) {
-            return Err(Refusal::SignedOut);
+            return Err(AuthenticationError::SignedOut);
         }
         let known = self
             .known
@@ -139,7 +139,7 @@ impl Introspection {
     }
 
     /// Asks Open WebUI when it is the token's turn, and remembers the outcome.
-    async fn asked(&self, hash: [u8; 32], sent: &str, claims: &Claims) -> Result<Session, Refusal> {
+    async fn asked(&self, hash: [u8; 32], sent: &str, claims: &SessionTokenClaims) -> Result<AuthenticatedUser, AuthenticationError> {
         let is_new = !self.seen.contains_key(&hash);
         let _place = if is_new {
             Some(self.new_places.try_acquire().map_err(|_| CROWDED)?)
@@ -153,7 +153,7 @@ impl Introspection {
         let asked = self.ask(sent, claims).await;
         match &asked {
             Ok(_) => self.seen.insert(hash, ()).await,
-            Err(Refusal::SignedOut) => {
+            Err(AuthenticationError::SignedOut) => {
                 self.seen.invalidate(&hash).await;
                 self.refused.insert(hash, ()).await;
             }
@@ -165,7 +165,7 @@ impl Introspection {
     /// Gets the account and the groups. The groups route rejects accounts that are not approved.
     /// Automations and sub-agents may not read their own account; they get an ID but no e-mail
     /// address.
-    async fn ask(&self, sent: &str, claims: &Claims) -> Result<Session, Refusal> {
+    async fn ask(&self, sent: &str, claims: &SessionTokenClaims) -> Result<AuthenticatedUser, AuthenticationError> {
         let (groups, user) = futures::join!(
             fetch::json::<Vec<GroupAnswer>>(&self.http, self.groups.clone(), Some(sent)),
             fetch::json::<UserAnswer>(&self.http, self.user.clone(), Some(sent)),
@@ -179,7 +179,7 @@ impl Introspection {
             .as_ref()
             .is_some_and(|user| !matches!(user.role.as_str(), "user" | "admin"))
         {
-            return Err(Refusal::Pending);
+            return Err(AuthenticationError::Pending);
         }
         let groups = groups.map_err(refusal)?;
         let claimed = claims.id.as_deref().filter(|id| is_name(id));
@@ -192,14 +192,14 @@ impl Introspection {
         }
         let email = user.as_ref().map(|user| user.email.trim());
         let email = email.filter(|email| !email.is_empty());
-        let mut caller = Caller::user(Some(id), email, Proof::Session);
+        let mut caller = Caller::user(Some(id), email, AuthenticationMethod::Session);
         caller.is_admin = user.as_ref().is_some_and(|user| user.role == "admin");
         caller.open_webui_groups = groups
             .iter()
             .flat_map(|group| [group.id.as_str(), group.name.as_str()])
             .map(Arc::from)
             .collect();
-        Ok(Session {
+        Ok(AuthenticatedUser {
             caller: Arc::new(caller),
             id: Some(id.into()),
         })
@@ -207,9 +207,9 @@ impl Introspection {
 }
 
 /// Turns a failed request to Open WebUI into a refusal.
-fn refusal(error: FetchError) -> Refusal {
+fn refusal(error: FetchError) -> AuthenticationError {
     match error {
-        FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Refusal::SignedOut,
+        FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => AuthenticationError::SignedOut,
         error => {
             tracing::warn!("cannot check a session with Open WebUI: {error}");
             SILENT

@@ -1,4 +1,4 @@
-//! [`KeySet`]: the public keys of an OpenID issuer, fetched when needed and kept while its endpoint
+//! [`IssuerKeySet`]: the public keys of an OpenID issuer, fetched when needed and kept while its endpoint
 //! is unreachable (OpenID Connect Discovery 1.0, RFC 7517).
 
 use std::{
@@ -20,11 +20,11 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
-    Refusal,
+    AuthenticationError,
     fetch::{self, FetchError},
     token,
 };
-use crate::config::Issuer;
+use crate::config::IssuerSettings;
 
 /// The maximum number of keys per issuer; the rest are ignored.
 const KEYS_MAX: usize = 64;
@@ -33,11 +33,11 @@ const KEYS_MAX: usize = 64;
 const MODULUS_BYTES_MIN: usize = 256;
 
 /// The refusal while an issuer's keys are unavailable.
-const SILENT: Refusal = Refusal::Unavailable("the issuer of the token is not responding");
+const SILENT: AuthenticationError = AuthenticationError::Unavailable("the issuer of the token is not responding");
 
 /// How often keys are fetched.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct KeyFetchIntervals {
     /// Older keys are fetched again in the background while they remain in use.
     pub stale: Duration,
     /// After an attempt, an unknown key causes the next one no earlier than this.
@@ -46,7 +46,7 @@ pub struct Pace {
     pub cold: Duration,
 }
 
-impl Default for Pace {
+impl Default for KeyFetchIntervals {
     fn default() -> Self {
         Self {
             stale: Duration::from_hours(1),
@@ -58,9 +58,9 @@ impl Default for Pace {
 
 /// The key sets of all issuers. They survive reloads.
 #[derive(Debug, Default)]
-pub struct KeyRing {
-    pace: Pace,
-    sets: Mutex<HashMap<Place, Arc<KeySet>>>,
+pub struct IssuerKeyCache {
+    pace: KeyFetchIntervals,
+    sets: Mutex<HashMap<Place, Arc<IssuerKeySet>>>,
 }
 
 /// An issuer, and the URL of its keys if discovery is not used.
@@ -68,42 +68,42 @@ type Place = (Url, Option<Url>);
 
 /// The keys of one issuer.
 #[derive(Debug)]
-pub struct KeySet {
+pub struct IssuerKeySet {
     issuer: Url,
     jwks_url: Option<Url>,
     http: reqwest::Client,
     tracker: TaskTracker,
-    pace: Pace,
-    kept: ArcSwapOption<Keys>,
+    pace: KeyFetchIntervals,
+    kept: ArcSwapOption<FetchedKeys>,
     /// The last attempt. Locked during the next one.
-    attempt: Arc<tokio::sync::Mutex<Option<Attempt>>>,
+    attempt: Arc<tokio::sync::Mutex<Option<KeyFetchAttempt>>>,
 }
 
 /// How the last fetch ended.
 #[derive(Debug)]
-struct Attempt {
+struct KeyFetchAttempt {
     at: Instant,
     is_failed: bool,
 }
 
 /// Keys as fetched.
 #[derive(Debug)]
-pub struct Keys {
-    keys: Vec<Key>,
+pub struct FetchedKeys {
+    keys: Vec<IssuerKey>,
     at: Instant,
 }
 
 /// A key that can verify signatures.
 #[derive(Debug)]
-struct Key {
+struct IssuerKey {
     common: CommonParameters,
-    kind: Kind,
+    kind: IssuerKeyType,
     verifier: DecodingKey,
 }
 
 /// The type of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum IssuerKeyType {
     Rsa,
     P256,
     P384,
@@ -112,21 +112,21 @@ enum Kind {
 
 /// The fields that are read from the issuer's configuration.
 #[derive(Debug, Deserialize)]
-struct Discovery {
+struct IssuerMetadata {
     issuer: String,
     jwks_uri: Url,
 }
 
 /// A key set as JSON. One invalid key does not affect the others.
 #[derive(Debug, Deserialize)]
-struct WireKeys {
+struct RawKeySet {
     keys: Vec<Value>,
 }
 
-impl KeyRing {
+impl IssuerKeyCache {
     /// A ring with another pace.
     #[cfg(test)]
-    pub fn with_pace(pace: Pace) -> Self {
+    pub fn with_pace(pace: KeyFetchIntervals) -> Self {
         Self {
             pace,
             sets: Mutex::default(),
@@ -137,15 +137,15 @@ impl KeyRing {
     /// longer uses.
     pub fn set(
         &self,
-        issuer: &Issuer,
+        issuer: &IssuerSettings,
         http: &reqwest::Client,
         tracker: &TaskTracker,
-    ) -> Arc<KeySet> {
+    ) -> Arc<IssuerKeySet> {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         sets.retain(|_, set| Arc::strong_count(set) > 1);
         let name = (issuer.issuer.clone(), issuer.jwks_url.clone());
         let set = sets.entry(name).or_insert_with(|| {
-            Arc::new(KeySet {
+            Arc::new(IssuerKeySet {
                 issuer: issuer.issuer.clone(),
                 jwks_url: issuer.jwks_url.clone(),
                 http: http.clone(),
@@ -159,9 +159,9 @@ impl KeyRing {
     }
 }
 
-impl KeySet {
+impl IssuerKeySet {
     /// Returns keys that include one for a token with this header.
-    pub async fn keys_for(self: &Arc<Self>, header: &Header) -> Result<Arc<Keys>, Refusal> {
+    pub async fn keys_for(self: &Arc<Self>, header: &Header) -> Result<Arc<FetchedKeys>, AuthenticationError> {
         if let Some(keys) = self.kept_for(header) {
             if keys.at.elapsed() > self.pace.stale {
                 self.refresh();
@@ -188,7 +188,7 @@ impl KeySet {
         }
     }
 
-    fn kept_for(&self, header: &Header) -> Option<Arc<Keys>> {
+    fn kept_for(&self, header: &Header) -> Option<Arc<FetchedKeys>> {
         let kept = self.kept.load_full()?;
         let is_there = kept.matching(header).next().is_some();
         is_there.then_some(kept)
@@ -211,7 +211,7 @@ impl KeySet {
     /// Returns whether it failed.
     fn spawn(
         self: &Arc<Self>,
-        mut attempt: OwnedMutexGuard<Option<Attempt>>,
+        mut attempt: OwnedMutexGuard<Option<KeyFetchAttempt>>,
     ) -> tokio::task::JoinHandle<bool> {
         let set = Arc::clone(self);
         self.tracker.spawn(async move {
@@ -223,7 +223,7 @@ impl KeySet {
                     tracing::warn!("cannot get the keys of the issuer {}: {error}", set.issuer);
                 }
             }
-            *attempt = Some(Attempt {
+            *attempt = Some(KeyFetchAttempt {
                 at: Instant::now(),
                 is_failed,
             });
@@ -231,23 +231,23 @@ impl KeySet {
         })
     }
 
-    async fn fetch(&self) -> Result<Keys, FetchError> {
+    async fn fetch(&self) -> Result<FetchedKeys, FetchError> {
         let url = match &self.jwks_url {
             Some(url) => url.clone(),
             None => self.discover().await?,
         };
-        let wire: WireKeys = fetch::json(&self.http, url, None).await?;
+        let wire: RawKeySet = fetch::json(&self.http, url, None).await?;
         let keys: Vec<_> = wire
             .keys
             .into_iter()
             .take(KEYS_MAX)
-            .filter_map(Key::new)
+            .filter_map(IssuerKey::new)
             .collect();
         if keys.is_empty() {
             let message = "none of its keys can verify signatures";
             return Err(FetchError::Failed(message.to_owned()));
         }
-        Ok(Keys {
+        Ok(FetchedKeys {
             keys,
             at: Instant::now(),
         })
@@ -261,7 +261,7 @@ impl KeySet {
         let Ok(url) = Url::parse(&format!("{base}/.well-known/openid-configuration")) else {
             return failed("the issuer's URL is not usable for discovery".to_owned());
         };
-        let found: Discovery = fetch::json(&self.http, url, None).await?;
+        let found: IssuerMetadata = fetch::json(&self.http, url, None).await?;
         if !names(&self.issuer).contains(&found.issuer.as_str()) {
             return failed(format!(
                 "it calls itself `{}`; write that as `issuer`, with your tenant's ID in place of a placeholder",
@@ -283,7 +283,7 @@ pub fn names(issuer: &Url) -> Vec<&str> {
     bare.into_iter().chain([whole]).collect()
 }
 
-impl Keys {
+impl FetchedKeys {
     /// The keys that may have signed a token with this header.
     pub fn matching<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a DecodingKey> {
         let keys = self.keys.iter();
@@ -291,22 +291,22 @@ impl Keys {
     }
 }
 
-impl Key {
+impl IssuerKey {
     fn new(value: Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let kind = match &jwk.algorithm {
             AlgorithmParameters::RSA(rsa) => {
                 let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).ok()?;
                 let bytes = modulus.iter().skip_while(|byte| **byte == 0).count();
-                (bytes >= MODULUS_BYTES_MIN).then_some(Kind::Rsa)?
+                (bytes >= MODULUS_BYTES_MIN).then_some(IssuerKeyType::Rsa)?
             }
             AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
-                EllipticCurve::P256 => Kind::P256,
-                EllipticCurve::P384 => Kind::P384,
+                EllipticCurve::P256 => IssuerKeyType::P256,
+                EllipticCurve::P384 => IssuerKeyType::P384,
                 _ => return None,
             },
             AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
-                Kind::Ed25519
+                IssuerKeyType::Ed25519
             }
             _ => return None,
         };
@@ -328,10 +328,10 @@ impl Key {
             ..
         } = &self.common;
         let is_kind = match header.alg {
-            Algorithm::ES256 => self.kind == Kind::P256,
-            Algorithm::ES384 => self.kind == Kind::P384,
-            Algorithm::EdDSA => self.kind == Kind::Ed25519,
-            alg => alg.family() == AlgorithmFamily::Rsa && self.kind == Kind::Rsa,
+            Algorithm::ES256 => self.kind == IssuerKeyType::P256,
+            Algorithm::ES384 => self.kind == IssuerKeyType::P384,
+            Algorithm::EdDSA => self.kind == IssuerKeyType::Ed25519,
+            alg => alg.family() == AlgorithmFamily::Rsa && self.kind == IssuerKeyType::Rsa,
         };
         let is_use = matches!(public_key_use, None | Some(PublicKeyUse::Signature));
         let verifies = key_operations

@@ -1,6 +1,6 @@
 //! Authentication: who is calling.
 //!
-//! [`Proofs::identify`] turns a request's headers into a [`Caller`]. `access` decides what that
+//! [`Authenticator::identify`] turns a request's headers into a [`Caller`]. `access` decides what that
 //! caller may do. Each authentication method has a file of its own; `proofs` defines the order in
 //! which they are tried.
 
@@ -28,9 +28,9 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{Caller, Proof};
+pub use caller::{Caller, AuthenticationMethod};
 #[cfg(fuzzing)]
 pub use fuzz::fuzz_headers;
-pub use proofs::{Evidence, Proofs, Sources};
-pub use refusal::Refusal;
+pub use proofs::{RequestCredentials, Authenticator, AuthSources};
+pub use refusal::AuthenticationError;
 pub use session_token::SessionToken;

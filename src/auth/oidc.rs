@@ -10,22 +10,22 @@ use jsonwebtoken::{AlgorithmFamily, Validation};
 use serde_json::{Map, Value};
 
 use super::{
-    Refusal,
-    caller::{Caller, Proof},
+    AuthenticationError,
+    caller::{Caller, AuthenticationMethod},
     headers::{is_name, unique},
-    issuer_keys::{KeySet, names},
+    issuer_keys::{IssuerKeySet, names},
     token,
 };
-use crate::config::{Issuer, is_email};
+use crate::config::{IssuerSettings, is_email};
 
 /// Claims that earlier versions used as e-mail addresses if `email` was missing.
 const NAME_CLAIMS: [&str; 3] = ["preferred_username", "upn", "unique_name"];
 
 /// An issuer whose tokens are accepted.
 #[derive(Debug)]
-pub struct Oidc {
-    config: Issuer,
-    keys: Arc<KeySet>,
+pub struct OidcAuth {
+    config: IssuerSettings,
+    keys: Arc<IssuerKeySet>,
     /// One for each family of algorithms, so that a key is never used with another family.
     validations: [(AlgorithmFamily, Validation); 3],
     /// Whether the log already says that a token left out groups.
@@ -34,21 +34,21 @@ pub struct Oidc {
 
 /// What a token says about the user's e-mail address.
 #[derive(Debug)]
-enum Email<'a> {
+enum EmailClaim<'a> {
     /// The address is proven.
     Proven(&'a str),
     /// The token has no address.
     Absent,
     /// The token has an address but does not prove it.
-    Refused(Refusal),
+    Refused(AuthenticationError),
 }
 
 /// The claims of a token.
 type Claims = Map<String, Value>;
 
-impl Oidc {
+impl OidcAuth {
     /// An issuer from the configuration, and its keys.
-    pub fn new(config: Issuer, keys: Arc<KeySet>) -> Self {
+    pub fn new(config: IssuerSettings, keys: Arc<IssuerKeySet>) -> Self {
         let validation = |family| {
             let mut validation = Validation::new_for_family(family);
             validation.leeway = token::LEEWAY;
@@ -76,7 +76,7 @@ impl Oidc {
     }
 
     /// The user of a token.
-    pub async fn caller(&self, sent: &str) -> Result<Caller, Refusal> {
+    pub async fn caller(&self, sent: &str) -> Result<Caller, AuthenticationError> {
         let header = token::header(sent)?;
         let family = header.alg.family();
         let found = self.validations.iter().find(|(own, _)| *own == family);
@@ -90,28 +90,28 @@ impl Oidc {
             return Err(token::flaw("its `typ` is not that of an access token"));
         }
         let keys = self.keys.keys_for(&header).await?;
-        let mut refusal = Refusal::Token;
+        let mut refusal = AuthenticationError::Token;
         for key in keys.matching(&header) {
             match token::verify::<Claims>(sent, key, validation) {
                 Ok(claims) => return self.read(&claims),
                 // For any other error the signature is already proven right, so report it.
-                Err(other) if other != Refusal::Token => return Err(other),
+                Err(other) if other != AuthenticationError::Token => return Err(other),
                 Err(other) => refusal = other,
             }
         }
         Err(refusal)
     }
 
-    fn read(&self, claims: &Claims) -> Result<Caller, Refusal> {
+    fn read(&self, claims: &Claims) -> Result<Caller, AuthenticationError> {
         token::check_issued(claims.get("iat").and_then(Value::as_f64))?;
         let groups = self.groups(claims);
         let email = match self.email(claims)? {
-            Email::Proven(email) => Some(email),
-            Email::Absent => None,
+            EmailClaim::Proven(email) => Some(email),
+            EmailClaim::Absent => None,
             // If the token names groups, they decide without the e-mail address. Otherwise the
             // address would be needed.
-            Email::Refused(_) if groups.is_some() => None,
-            Email::Refused(refusal) => return Err(refusal),
+            EmailClaim::Refused(_) if groups.is_some() => None,
+            EmailClaim::Refused(refusal) => return Err(refusal),
         };
         let id = claims.get("sub").and_then(Value::as_str);
         let id = id.filter(|id| is_name(id));
@@ -126,7 +126,7 @@ impl Oidc {
                 id.to_owned()
             }
         });
-        let mut caller = Caller::user(id.as_deref(), email, Proof::Oidc);
+        let mut caller = Caller::user(id.as_deref(), email, AuthenticationMethod::Oidc);
         caller.groups = groups;
         let workspace = claims.get(&self.config.workspace_claim);
         if let Some(workspace) = workspace.and_then(Value::as_str).filter(|it| is_name(it)) {
@@ -139,7 +139,7 @@ impl Oidc {
     /// the search ends: weaker claims are not tried. The claim `email` requires `email_verified`
     /// (OpenID Connect Core 1.0 §5.1, §5.7). Other claims are used only because the operator
     /// configured them as e-mail claims.
-    fn email<'a>(&self, claims: &'a Claims) -> Result<Email<'a>, Refusal> {
+    fn email<'a>(&self, claims: &'a Claims) -> Result<EmailClaim<'a>, AuthenticationError> {
         for claim in &self.config.email_claims {
             let text = match claims.get(claim) {
                 None | Some(Value::Null) => continue,
@@ -155,9 +155,9 @@ impl Oidc {
                 return Err(token::flaw("its e-mail is malformed"));
             }
             return Ok(if !is_standard || self.is_verified(claims) {
-                Email::Proven(text)
+                EmailClaim::Proven(text)
             } else {
-                Email::Refused(Refusal::EmailUnverified)
+                EmailClaim::Refused(AuthenticationError::EmailUnverified)
             });
         }
         let is_default = *self.config.email_claims == ["email"];
@@ -167,8 +167,8 @@ impl Oidc {
             text.is_some_and(|text| text.contains('@'))
         };
         Ok(match names.find(is_like_email) {
-            Some(name) => Email::Refused(Refusal::EmailUnproven(name)),
-            None => Email::Absent,
+            Some(name) => EmailClaim::Refused(AuthenticationError::EmailUnproven(name)),
+            None => EmailClaim::Absent,
         })
     }
 

@@ -1,4 +1,4 @@
-//! [`Proofs`]: the order in which a request's credentials are checked, and how they are combined.
+//! [`Authenticator`]: the order in which a request's credentials are checked, and how they are combined.
 
 use std::{
     net::IpAddr,
@@ -14,30 +14,30 @@ use serde::Deserialize;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Refusal,
-    api_key::{Holder, Keys},
-    caller::{Caller, Proof},
+    AuthenticationError,
+    api_key::{ApiKeyHolder, ApiKeyAuth},
+    caller::{Caller, AuthenticationMethod},
     forwarded,
-    gateway::{Gateway, Named, Vouched},
-    guesses::Guesses,
+    gateway::{GatewayAuth, GatewayIdentity, GatewayHeaders},
+    guesses::GuessLimiter,
     headers,
-    introspection::Introspection,
-    issuer_keys::KeyRing,
-    oidc::Oidc,
-    session::{Session, Sessions},
-    signed::{Signed, SignedUser},
+    introspection::IntrospectionClient,
+    issuer_keys::IssuerKeyCache,
+    oidc::OidcAuth,
+    session::{AuthenticatedUser, SessionTokenAuth},
+    signed::{SignedHeaderAuth, SignedUser},
     token,
-    users::Users,
+    users::UserCache,
 };
 use crate::{
-    config::{Anonymous, Config, DEFAULT_WORKSPACE},
-    redis::Redis,
-    store::{Directory, Store, StoreError},
+    config::{AnonymousAccess, Config, DEFAULT_WORKSPACE},
+    redis::RedisClient,
+    store::{UserDirectory, Store, StoreError},
 };
 
 /// The parts of a request that can identify its sender.
 #[derive(Debug, Clone, Copy)]
-pub struct Evidence<'a> {
+pub struct RequestCredentials<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
     /// The address of the peer.
@@ -46,84 +46,84 @@ pub struct Evidence<'a> {
 
 /// Where users are looked up. It survives reloads.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
+pub struct AuthSources {
     /// The bridge's own tables, which contain stored API keys.
     pub store: Option<Arc<Store>>,
     /// Open WebUI's tables.
-    pub directory: Option<Arc<Directory>>,
+    pub directory: Option<Arc<UserDirectory>>,
     /// Open WebUI's signed-out tokens.
-    pub redis: Option<Arc<Redis>>,
+    pub redis: Option<Arc<RedisClient>>,
     /// For Open WebUI's API and for the keys of issuers.
     pub http: reqwest::Client,
     /// Runs the tasks that fetch keys of issuers.
     pub tracker: TaskTracker,
     /// The keys of issuers that were already fetched.
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<IssuerKeyCache>,
 }
 
 /// The configured methods of authentication.
 #[derive(Debug)]
-pub struct Proofs {
-    pub(super) keys: Keys,
-    pub(super) sessions: Option<Sessions>,
-    signed: Option<Signed>,
-    gateway: Option<Gateway>,
-    issuers: Vec<Oidc>,
-    users: Option<Arc<Users>>,
+pub struct Authenticator {
+    pub(super) keys: ApiKeyAuth,
+    pub(super) sessions: Option<SessionTokenAuth>,
+    signed: Option<SignedHeaderAuth>,
+    gateway: Option<GatewayAuth>,
+    issuers: Vec<OidcAuth>,
+    users: Option<Arc<UserCache>>,
     /// The caller for a request without credentials, if such requests are allowed.
     fallback: Option<Arc<Caller>>,
     /// Whether the log already says that the database is not Open WebUI's.
     is_told: AtomicBool,
     /// Limits guessing of credentials.
-    guesses: Guesses,
+    guesses: GuessLimiter,
 }
 
 /// The issuer of a token.
 #[derive(Debug, Deserialize)]
-pub(super) struct Origin {
+pub(super) struct IssuerClaim {
     pub(super) iss: Option<String>,
 }
 
 /// What `Authorization` or the cookie proves.
 #[derive(Debug)]
-enum Proven {
+enum VerifiedIdentity {
     /// The holder of an API key of the bridge.
-    Key(Holder),
+    Key(ApiKeyHolder),
     /// A user.
-    User(Session),
+    User(AuthenticatedUser),
 }
 
-impl Proofs {
+impl Authenticator {
     /// The methods of authentication of a configuration.
-    pub fn new(config: &Config, sources: Sources) -> Self {
+    pub fn new(config: &Config, sources: AuthSources) -> Self {
         let identity = &config.identity;
         let open_webui = &identity.open_webui;
         let anonymous = |proof| Some(Arc::new(Caller::named("anonymous", proof)));
         let users = sources
             .directory
-            .map(|directory| Arc::new(Users::new(directory, open_webui.cache_ttl)));
+            .map(|directory| Arc::new(UserCache::new(directory, open_webui.cache_ttl)));
         let api = open_webui
             .url
             .as_ref()
-            .and_then(|url| Introspection::new(sources.http.clone(), url, open_webui.cache_ttl));
+            .and_then(|url| IntrospectionClient::new(sources.http.clone(), url, open_webui.cache_ttl));
         let issuers = identity.oidc.iter().map(|issuer| {
             let keys = sources.keys.set(issuer, &sources.http, &sources.tracker);
-            Oidc::new(issuer.clone(), keys)
+            OidcAuth::new(issuer.clone(), keys)
         });
         Self {
             issuers: issuers.collect(),
-            keys: Keys::new(&identity.keys, sources.store),
-            sessions: Sessions::new(open_webui, users.clone(), api, sources.redis),
-            signed: Signed::new(open_webui),
-            gateway: identity.gateway.clone().map(Gateway::new),
+            keys: ApiKeyAuth::new(&identity.keys, sources.store),
+            sessions: SessionTokenAuth::new(open_webui, users.clone(), api, sources.redis),
+            signed: SignedHeaderAuth::new(open_webui),
+            gateway: identity.gateway.clone().map(GatewayAuth::new),
             users,
             fallback: match identity.anonymous {
-                Anonymous::Refused => None,
-                Anonymous::Loopback => anonymous(Proof::Loopback),
-                Anonymous::Allowed => anonymous(Proof::Anonymous),
+                AnonymousAccess::Refused => None,
+                AnonymousAccess::Loopback => anonymous(AuthenticationMethod::Loopback),
+                AnonymousAccess::Allowed => anonymous(AuthenticationMethod::Anonymous),
             },
             is_told: AtomicBool::new(false),
-            guesses: Guesses::new(match &identity.gateway {
+            guesses: GuessLimiter::new(match &identity.gateway {
                 Some(gateway) => gateway.trusted_peers.clone(),
                 None => Vec::new(),
             }),
@@ -132,7 +132,7 @@ impl Proofs {
 
     /// Finds out who sent a request. Wrong credentials are counted. After an address has sent many
     /// of them, further unknown credentials from it must wait.
-    pub async fn identify(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
+    pub async fn identify(&self, evidence: &RequestCredentials<'_>) -> Result<Arc<Caller>, AuthenticationError> {
         let Some(shown) = self.guesses.shown(evidence) else {
             return self.identified(evidence).await;
         };
@@ -147,20 +147,20 @@ impl Proofs {
 
     /// Authenticates a request. Invalid credentials are always refused: no weaker method is tried
     /// after them, even if none is required. Two credentials for different users are refused too.
-    async fn identified(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
+    async fn identified(&self, evidence: &RequestCredentials<'_>) -> Result<Arc<Caller>, AuthenticationError> {
         let sent = evidence.headers;
-        let more = self.gateway.iter().flat_map(Gateway::names);
+        let more = self.gateway.iter().flat_map(GatewayAuth::names);
         headers::check_single(sent, more)?;
         let vouched = match &self.gateway {
             Some(gateway) => gateway.read(evidence)?,
-            None => Vouched::Untrusted(false),
+            None => GatewayHeaders::Untrusted(false),
         };
         let named = match &vouched {
-            Vouched::Trusted(named) => Some(named),
-            Vouched::Untrusted(_) => None,
+            GatewayHeaders::Trusted(named) => Some(named),
+            GatewayHeaders::Untrusted(_) => None,
         };
         let is_named = named.is_some_and(|named| named.email.is_some());
-        let is_for_gateway = |gateway: &Gateway| is_named && gateway.ignores_credentials();
+        let is_for_gateway = |gateway: &GatewayAuth| is_named && gateway.ignores_credentials();
         let proven = if self.gateway.as_ref().is_some_and(is_for_gateway) {
             None
         } else {
@@ -171,48 +171,48 @@ impl Proofs {
             None => None,
         };
         match (proven, signed) {
-            (Some(Proven::Key(holder)), signed) => {
+            (Some(VerifiedIdentity::Key(holder)), signed) => {
                 if !holder.forwards && named.is_none() {
                     return Ok(holder.caller);
                 }
                 // Boxed because it is large and only some requests need it.
                 Box::pin(self.holder(holder, signed.as_ref(), named, sent)).await
             }
-            (Some(Proven::User(session)), signed) => {
-                let strips = self.gateway.as_ref().is_some_and(Gateway::strips_headers);
+            (Some(VerifiedIdentity::User(session)), signed) => {
+                let strips = self.gateway.as_ref().is_some_and(GatewayAuth::strips_headers);
                 let caller = user(session, signed.as_ref(), named, strips, sent)?;
                 match caller.proof {
-                    Proof::Oidc => {
+                    AuthenticationMethod::Oidc => {
                         Box::pin(self.complete(Arc::unwrap_or_clone(caller), None)).await
                     }
                     _ => Ok(caller),
                 }
             }
             (None, Some(signed)) => Box::pin(self.signed(&signed, named, sent)).await,
-            (None, None) => match (named.and_then(Named::caller), &self.fallback) {
+            (None, None) => match (named.and_then(GatewayIdentity::caller), &self.fallback) {
                 (Some(caller), _) => Box::pin(self.complete(caller, None)).await,
-                (None, _) if vouched == Vouched::Untrusted(true) => Err(Refusal::Untrusted),
+                (None, _) if vouched == GatewayHeaders::Untrusted(true) => Err(AuthenticationError::Untrusted),
                 (None, Some(fallback)) => anonymous(fallback, sent),
-                (None, None) => Err(Refusal::Missing),
+                (None, None) => Err(AuthenticationError::Missing),
             },
         }
     }
 
     /// The caller that a user with this e-mail address would be, as far as that is known in their
     /// absence. Used by `explain`. The user need not exist.
-    pub async fn absent(&self, email: &str) -> Result<Arc<Caller>, Refusal> {
+    pub async fn absent(&self, email: &str) -> Result<Arc<Caller>, AuthenticationError> {
         let known = match &self.users {
             Some(users) => users.by_email(email).await?,
             None => None,
         };
         Ok(known.map_or_else(
-            || Arc::new(Caller::user(None, Some(email), Proof::Session)),
+            || Arc::new(Caller::user(None, Some(email), AuthenticationMethod::Session)),
             |user| Arc::clone(&user.caller),
         ))
     }
 
     /// What `Authorization` proves, or else the cookie.
-    async fn credentials(&self, sent: &HeaderMap) -> Result<Option<Proven>, Refusal> {
+    async fn credentials(&self, sent: &HeaderMap) -> Result<Option<VerifiedIdentity>, AuthenticationError> {
         let Some(authorization) = headers::authorization(sent)? else {
             return Box::pin(self.cookie(sent)).await;
         };
@@ -222,26 +222,26 @@ impl Proofs {
             return Ok(None);
         }
         if authorization.is_empty() {
-            return Err(Refusal::Missing);
+            return Err(AuthenticationError::Missing);
         }
-        let (scheme, text) = authorization.split_once(' ').ok_or(Refusal::Scheme)?;
+        let (scheme, text) = authorization.split_once(' ').ok_or(AuthenticationError::Scheme)?;
         let text = text.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
             self.bearer(text).await.map(Some)
         } else if scheme.eq_ignore_ascii_case("basic") {
             let password = basic_password(text)?;
             let holder = self.key(&password).await.map_err(|refusal| match refusal {
-                Refusal::Key => Refusal::Password,
+                AuthenticationError::Key => AuthenticationError::Password,
                 refusal => refusal,
             })?;
-            Ok(Some(Proven::Key(holder)))
+            Ok(Some(VerifiedIdentity::Key(holder)))
         } else {
-            Err(Refusal::Scheme)
+            Err(AuthenticationError::Scheme)
         }
     }
 
     /// Reads Open WebUI's cookie, which browsers send to the bridge if both run on one host.
-    async fn cookie(&self, sent: &HeaderMap) -> Result<Option<Proven>, Refusal> {
+    async fn cookie(&self, sent: &HeaderMap) -> Result<Option<VerifiedIdentity>, AuthenticationError> {
         let Some(sessions) = &self.sessions else {
             return Ok(None);
         };
@@ -256,76 +256,76 @@ impl Proofs {
         let mut caller = Arc::unwrap_or_clone(session.caller);
         caller.via_cookie = true;
         session.caller = Arc::new(caller);
-        Ok(Some(Proven::User(session)))
+        Ok(Some(VerifiedIdentity::User(session)))
     }
 
     /// A key of the bridge, a token, or a key of Open WebUI.
-    async fn bearer(&self, text: &str) -> Result<Proven, Refusal> {
+    async fn bearer(&self, text: &str) -> Result<VerifiedIdentity, AuthenticationError> {
         if let Some(holder) = self.keys.configured(text) {
-            return Ok(Proven::Key(holder.clone()));
+            return Ok(VerifiedIdentity::Key(holder.clone()));
         }
         if self.sessions.is_none() && self.issuers.is_empty() {
-            return self.key(text).await.map(Proven::Key);
+            return self.key(text).await.map(VerifiedIdentity::Key);
         }
         token::check_length(text)?;
         if token::is_token(text) {
-            return self.token(text).await.map(Proven::User);
+            return self.token(text).await.map(VerifiedIdentity::User);
         }
         match (self.key(text).await, &self.sessions) {
             // Either one may know the key, and the other may be unavailable.
             (Err(refusal), Some(sessions))
-                if text.starts_with("sk-") && refusal != Refusal::KeyExpired =>
+                if text.starts_with("sk-") && refusal != AuthenticationError::KeyExpired =>
             {
                 let session = Box::pin(sessions.key(text)).await?;
-                session.map(Proven::User).ok_or(refusal)
+                session.map(VerifiedIdentity::User).ok_or(refusal)
             }
-            (holder, _) => holder.map(Proven::Key),
+            (holder, _) => holder.map(VerifiedIdentity::Key),
         }
     }
 
     /// The user of a token: of the issuer that it names, or of Open WebUI, whose session tokens
     /// name no issuer.
-    async fn token(&self, text: &str) -> Result<Session, Refusal> {
+    async fn token(&self, text: &str) -> Result<AuthenticatedUser, AuthenticationError> {
         if let Some(sessions) = &self.sessions
             && let Some(session) = sessions.verified(text).await
         {
             return session;
         }
-        let Origin { iss } = token::unproven(text)?;
+        let IssuerClaim { iss } = token::unproven(text)?;
         if let Some(iss) = &iss {
             let issuer = self.issuers.iter().find(|issuer| issuer.is_issuer(iss));
-            let caller = Box::pin(issuer.ok_or(Refusal::Issuer)?.caller(text)).await?;
-            return Ok(Session {
+            let caller = Box::pin(issuer.ok_or(AuthenticationError::Issuer)?.caller(text)).await?;
+            return Ok(AuthenticatedUser {
                 caller: Arc::new(caller),
                 id: None,
             });
         }
         match &self.sessions {
             Some(sessions) => sessions.session(text).await,
-            None => Err(Refusal::Issuer),
+            None => Err(AuthenticationError::Issuer),
         }
     }
 
     /// The holder of a key, configured or stored.
-    async fn key(&self, text: &str) -> Result<Holder, Refusal> {
+    async fn key(&self, text: &str) -> Result<ApiKeyHolder, AuthenticationError> {
         match self.keys.configured(text) {
             Some(holder) => Ok(holder.clone()),
-            None => self.keys.stored(text).await?.ok_or(Refusal::Key),
+            None => self.keys.stored(text).await?.ok_or(AuthenticationError::Key),
         }
     }
 
     /// The caller for a key: its holder, or the user that its holder acts for.
     async fn holder(
         &self,
-        holder: Holder,
+        holder: ApiKeyHolder,
         signed: Option<&SignedUser>,
-        named: Option<&Named>,
+        named: Option<&GatewayIdentity>,
         sent: &HeaderMap,
-    ) -> Result<Arc<Caller>, Refusal> {
+    ) -> Result<Arc<Caller>, AuthenticationError> {
         let email = named.and_then(|named| named.email.as_deref());
         if !holder.forwards {
             return match email {
-                Some(_) => Err(Refusal::Contradiction),
+                Some(_) => Err(AuthenticationError::Contradiction),
                 None => Ok(holder.caller),
             };
         }
@@ -344,17 +344,17 @@ impl Proofs {
         if let (Some(email), Some(own)) = (email, caller.email.as_deref())
             && !headers::is_same_email(email, own)
         {
-            return Err(Refusal::Contradiction);
+            return Err(AuthenticationError::Contradiction);
         }
         if let Some(workspace) = workspace {
             // Only a key of the operator is valid for all workspaces.
             if is_stored && *own_workspace != *DEFAULT_WORKSPACE && *own_workspace != *workspace {
-                return Err(Refusal::Workspace);
+                return Err(AuthenticationError::Workspace);
             }
             caller.workspace = workspace.into();
         }
         match caller.proof {
-            Proof::ApiKey => Ok(Arc::new(caller)),
+            AuthenticationMethod::ApiKey => Ok(Arc::new(caller)),
             _ => self.complete(caller, id.as_deref()).await,
         }
     }
@@ -363,9 +363,9 @@ impl Proofs {
     async fn signed(
         &self,
         signed: &SignedUser,
-        named: Option<&Named>,
+        named: Option<&GatewayIdentity>,
         sent: &HeaderMap,
-    ) -> Result<Arc<Caller>, Refusal> {
+    ) -> Result<Arc<Caller>, AuthenticationError> {
         headers::check_user(sent, Some(&signed.id), signed.email.as_deref())?;
         let mut caller = signed.caller();
         if let Some(named) = named {
@@ -373,9 +373,9 @@ impl Proofs {
             if let (Some(other), Some(email)) = (other, caller.email.as_deref())
                 && !headers::is_same_email(other, email)
             {
-                return Err(Refusal::Contradiction);
+                return Err(AuthenticationError::Contradiction);
             }
-            if self.gateway.as_ref().is_some_and(Gateway::strips_headers) {
+            if self.gateway.as_ref().is_some_and(GatewayAuth::strips_headers) {
                 named.add_to(&mut caller);
             }
         }
@@ -388,7 +388,7 @@ impl Proofs {
 
     /// Adds what Open WebUI's database knows if the credentials did not contain groups or an e-mail
     /// address.
-    async fn complete(&self, mut caller: Caller, id: Option<&str>) -> Result<Arc<Caller>, Refusal> {
+    async fn complete(&self, mut caller: Caller, id: Option<&str>) -> Result<Arc<Caller>, AuthenticationError> {
         let is_complete = caller.groups.is_some() && caller.email.is_some();
         let Some(users) = self.users.as_ref().filter(|_| !is_complete) else {
             return Ok(Arc::new(caller));
@@ -400,7 +400,7 @@ impl Proofs {
         };
         let found = match found {
             // The database may not be Open WebUI's at all.
-            Err(Refusal::Store(StoreError::Query(error))) => {
+            Err(AuthenticationError::Store(StoreError::Query(error))) => {
                 if !self.is_told.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         "cannot read groups from Open WebUI's database, so they are ignored: {error}"
@@ -413,14 +413,14 @@ impl Proofs {
         let Some(user) = found else {
             return Ok(Arc::new(caller));
         };
-        if matches!(caller.proof, Proof::SignedHeader | Proof::ForwardedHeaders) {
+        if matches!(caller.proof, AuthenticationMethod::SignedHeader | AuthenticationMethod::ForwardedHeaders) {
             user.check()?;
             caller.is_admin &= user.caller.is_admin;
         } else if user.check().is_err() {
             return Ok(Arc::new(caller));
         }
         match (&caller.email, &user.caller.email) {
-            (Some(one), Some(other)) if one != other => return Err(Refusal::Contradiction),
+            (Some(one), Some(other)) if one != other => return Err(AuthenticationError::Contradiction),
             (None, Some(email)) => {
                 caller.id = Arc::clone(email);
                 caller.email = Some(Arc::clone(email));
@@ -434,9 +434,9 @@ impl Proofs {
 
 /// A caller without credentials. If only this machine is allowed to call that way, a request
 /// through a proxy on this machine is refused, because it may come from elsewhere.
-fn anonymous(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
+fn anonymous(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, AuthenticationError> {
     match headers::proxied(sent) {
-        Some(name) if fallback.proof == Proof::Loopback => Err(Refusal::Proxied(name.to_string())),
+        Some(name) if fallback.proof == AuthenticationMethod::Loopback => Err(AuthenticationError::Proxied(name.to_string())),
         _ => Ok(Arc::clone(fallback)),
     }
 }
@@ -444,13 +444,13 @@ fn anonymous(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, Re
 /// The user of a token is the caller. A gateway that removes these headers from client requests may
 /// add what it knows about that user.
 fn user(
-    session: Session,
+    session: AuthenticatedUser,
     signed: Option<&SignedUser>,
-    named: Option<&Named>,
+    named: Option<&GatewayIdentity>,
     strips: bool,
     sent: &HeaderMap,
-) -> Result<Arc<Caller>, Refusal> {
-    let Session { caller, id } = session;
+) -> Result<Arc<Caller>, AuthenticationError> {
+    let AuthenticatedUser { caller, id } = session;
     let email = caller.email.as_deref();
     headers::check_user(sent, id.as_deref(), email)?;
     if let Some(signed) = signed {
@@ -460,7 +460,7 @@ fn user(
             (None, _, _) => true,
         };
         if is_other {
-            return Err(Refusal::Contradiction);
+            return Err(AuthenticationError::Contradiction);
         }
     }
     let Some(named) = named else {
@@ -469,7 +469,7 @@ fn user(
     if let (Some(email), Some(other)) = (email, named.email.as_deref())
         && !headers::is_same_email(email, other)
     {
-        return Err(Refusal::Contradiction);
+        return Err(AuthenticationError::Contradiction);
     }
     // A gateway that only authenticates itself may pass on headers that the client wrote.
     if !strips || !named.adds() {
@@ -481,9 +481,9 @@ fn user(
 }
 
 /// The password of Basic credentials. The user name may be anything.
-pub(super) fn basic_password(credentials: &str) -> Result<String, Refusal> {
-    let decoded = STANDARD.decode(credentials).map_err(|_| Refusal::Format)?;
-    let text = String::from_utf8(decoded).map_err(|_| Refusal::Format)?;
-    let (_user, password) = text.split_once(':').ok_or(Refusal::Format)?;
+pub(super) fn basic_password(credentials: &str) -> Result<String, AuthenticationError> {
+    let decoded = STANDARD.decode(credentials).map_err(|_| AuthenticationError::Format)?;
+    let text = String::from_utf8(decoded).map_err(|_| AuthenticationError::Format)?;
+    let (_user, password) = text.split_once(':').ok_or(AuthenticationError::Format)?;
     Ok(password.to_owned())
 }

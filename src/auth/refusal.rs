@@ -1,4 +1,4 @@
-//! [`Refusal`]: why a request could not be authenticated.
+//! [`AuthenticationError`]: why a request could not be authenticated.
 
 use crate::{error_code::ErrorCode, store::StoreError};
 
@@ -6,7 +6,7 @@ use crate::{error_code::ErrorCode, store::StoreError};
 /// interface and must not change. All others tell an honest caller what to do and reveal nothing to
 /// an attacker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum AuthenticationError {
     /// The `Authorization` header is missing or empty, and there is no other proof.
     #[error("Missing or invalid Authorization header")]
     Missing,
@@ -130,7 +130,7 @@ pub enum Refusal {
     Unavailable(&'static str),
 }
 
-impl Refusal {
+impl AuthenticationError {
     /// The `code` of the HTTP error body, for programs.
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -155,7 +155,7 @@ impl Refusal {
     }
 }
 
-impl From<StoreError> for Refusal {
+impl From<StoreError> for AuthenticationError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }

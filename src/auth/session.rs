@@ -14,21 +14,21 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Refusal,
+    AuthenticationError,
     caller::Caller,
     headers::is_name,
-    introspection::Introspection,
+    introspection::IntrospectionClient,
     token,
-    users::{REMEMBERED_MAX, User, Users},
+    users::{REMEMBERED_MAX, CachedUser, UserCache},
 };
-use crate::{config::OpenWebUi, redis::Redis, telemetry::Lookups};
+use crate::{config::OpenWebUiSettings, redis::RedisClient, telemetry::CacheName};
 
 /// How long a verified signature is not verified again. The claims are checked every time.
 const VERIFIED: Duration = Duration::from_mins(1);
 
 /// The user of a session.
 #[derive(Debug, Clone)]
-pub struct Session {
+pub struct AuthenticatedUser {
     /// The user as a caller.
     pub caller: Arc<Caller>,
     /// Their ID in Open WebUI, if it is known.
@@ -37,21 +37,21 @@ pub struct Session {
 
 /// Checks sessions.
 #[derive(Debug)]
-pub struct Sessions {
+pub struct SessionTokenAuth {
     /// Verifies the signature, if the secret is configured.
     key: Option<DecodingKey>,
     validation: Validation,
     /// Finds the user and checks whether the session is active. Without it the API is asked.
-    users: Option<Arc<Users>>,
-    api: Option<Introspection>,
+    users: Option<Arc<UserCache>>,
+    api: Option<IntrospectionClient>,
     sign_outs: Option<SignOuts>,
     /// Tokens whose signature was verified recently, by their SHA-256 hash.
-    verified: sync::Cache<[u8; 32], Arc<Claims>>,
+    verified: sync::Cache<[u8; 32], Arc<SessionTokenClaims>>,
 }
 
 /// The claims of a session token.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Claims {
+pub struct SessionTokenClaims {
     /// The user's id.
     pub id: Option<String>,
     /// The purpose of the token. Absent before Open WebUI 0.12.
@@ -70,13 +70,13 @@ pub struct Claims {
     pub exp: Option<f64>,
 }
 
-impl Sessions {
+impl SessionTokenAuth {
     /// The session check of a configuration; `None` if neither a secret nor a URL is configured.
     pub fn new(
-        config: &OpenWebUi,
-        users: Option<Arc<Users>>,
-        api: Option<Introspection>,
-        redis: Option<Arc<Redis>>,
+        config: &OpenWebUiSettings,
+        users: Option<Arc<UserCache>>,
+        api: Option<IntrospectionClient>,
+        redis: Option<Arc<RedisClient>>,
     ) -> Option<Self> {
         let secret = config.secret_key.as_ref();
         // Anyone could sign with an empty secret.
@@ -107,7 +107,7 @@ impl Sessions {
     }
 
     /// The user of a session token.
-    pub async fn session(&self, sent: &str) -> Result<Session, Refusal> {
+    pub async fn session(&self, sent: &str) -> Result<AuthenticatedUser, AuthenticationError> {
         let Some(key) = &self.key else {
             return self.alive(sent, &token::unproven(sent)?).await;
         };
@@ -119,12 +119,12 @@ impl Sessions {
 
     /// The user of a session token whose signature was verified recently; `None` if it must be
     /// verified.
-    pub async fn verified(&self, sent: &str) -> Option<Result<Session, Refusal>> {
+    pub async fn verified(&self, sent: &str) -> Option<Result<AuthenticatedUser, AuthenticationError>> {
         // If the API is asked, there is no verified signature to remember.
         self.key.as_ref()?;
         let hash: [u8; 32] = Sha256::digest(sent).into();
         let claims = self.verified.get(&hash);
-        Lookups::Tokens.note(claims.is_some());
+        CacheName::Tokens.note(claims.is_some());
         let claims = claims?;
         Some(match claims.check_end() {
             Ok(()) => self.alive(sent, &claims).await,
@@ -133,11 +133,11 @@ impl Sessions {
     }
 
     /// The user, if the session is active.
-    async fn alive(&self, sent: &str, claims: &Claims) -> Result<Session, Refusal> {
+    async fn alive(&self, sent: &str, claims: &SessionTokenClaims) -> Result<AuthenticatedUser, AuthenticationError> {
         let id = claims.check()?;
         match (&self.key, &self.users, &self.api) {
             (Some(_), Some(users), _) => {
-                let user = users.by_id(id).await?.ok_or(Refusal::SignedOut)?;
+                let user = users.by_id(id).await?.ok_or(AuthenticationError::SignedOut)?;
                 claims.check_user(&user)?;
                 if let Some(sign_outs) = &self.sign_outs {
                     Box::pin(sign_outs.check(sent, id, claims)).await?;
@@ -145,15 +145,15 @@ impl Sessions {
                 Ok(user.session())
             }
             (_, _, Some(api)) => Box::pin(api.session(sent, claims)).await,
-            _ => Err(Refusal::Unavailable(
+            _ => Err(AuthenticationError::Unavailable(
                 "neither the database nor the URL of Open WebUI is configured",
             )),
         }
     }
 
     /// The user of an Open WebUI API key; `None` if the key is unknown.
-    pub async fn key(&self, sent: &str) -> Result<Option<Session>, Refusal> {
-        let users = self.users.as_ref().ok_or(Refusal::SessionKey)?;
+    pub async fn key(&self, sent: &str) -> Result<Option<AuthenticatedUser>, AuthenticationError> {
+        let users = self.users.as_ref().ok_or(AuthenticationError::SessionKey)?;
         let Some(user) = users.by_key(sent).await? else {
             return Ok(None);
         };
@@ -162,18 +162,18 @@ impl Sessions {
     }
 }
 
-impl User {
-    fn session(&self) -> Session {
-        Session {
+impl CachedUser {
+    fn session(&self) -> AuthenticatedUser {
+        AuthenticatedUser {
             caller: Arc::clone(&self.caller),
             id: Some(Arc::clone(&self.id)),
         }
     }
 }
 
-impl Claims {
+impl SessionTokenClaims {
     /// Checks the claims on their own and returns the user's ID.
-    fn check(&self) -> Result<&str, Refusal> {
+    fn check(&self) -> Result<&str, AuthenticationError> {
         token::check_issued(self.iat)?;
         let kinds = [None, Some("session"), Some("automation"), Some("subagent")];
         if !kinds.contains(&self.typ.as_deref()) {
@@ -184,33 +184,33 @@ impl Claims {
     }
 
     /// Refuses a token that has expired since it was verified.
-    fn check_end(&self) -> Result<(), Refusal> {
+    fn check_end(&self) -> Result<(), AuthenticationError> {
         #[expect(
             clippy::cast_precision_loss,
             reason = "current times in seconds are exact"
         )]
         let now = get_current_timestamp() as f64;
         if self.exp.is_some_and(|end| end <= now) {
-            return Err(Refusal::Expired);
+            return Err(AuthenticationError::Expired);
         }
         Ok(())
     }
 
     /// Checks whether the session is active, based on the user's row in the database.
-    fn check_user(&self, user: &User) -> Result<(), Refusal> {
+    fn check_user(&self, user: &CachedUser) -> Result<(), AuthenticationError> {
         user.check()?;
         let account = &user.account;
         if let Some(stamp) = &account.session_stamp
             && *stamp != self.session_stamp
         {
-            return Err(Refusal::SignedOut);
+            return Err(AuthenticationError::SignedOut);
         }
         let is_session = matches!(self.typ.as_deref(), None | Some("session"));
         let method = self.auth_method.as_ref();
         let is_elsewhere = method.is_some_and(|method| account.mfa_bypass.contains(method));
         let is_verified = self.mfa_verified == Some(true) && account.has_mfa;
         if account.wants_mfa && is_session && !is_elsewhere && !is_verified {
-            return Err(Refusal::SecondFactor);
+            return Err(AuthenticationError::SecondFactor);
         }
         Ok(())
     }
@@ -219,7 +219,7 @@ impl Claims {
 /// The signed-out tokens that Open WebUI records in Redis.
 #[derive(Debug)]
 struct SignOuts {
-    redis: Arc<Redis>,
+    redis: Arc<RedisClient>,
     /// Tokens that are not signed out, by their SHA-256 hash. They are checked again only after a
     /// while.
     alive: Cache<[u8; 32], ()>,
@@ -228,7 +228,7 @@ struct SignOuts {
 }
 
 impl SignOuts {
-    fn new(redis: Arc<Redis>, ttl: Duration) -> Self {
+    fn new(redis: Arc<RedisClient>, ttl: Duration) -> Self {
         Self {
             redis,
             alive: Cache::builder()
@@ -241,7 +241,7 @@ impl SignOuts {
 
     /// Refuses a token that was signed out. If Redis is unreachable, the check is skipped, as in
     /// Open WebUI.
-    async fn check(&self, sent: &str, user: &str, claims: &Claims) -> Result<(), Refusal> {
+    async fn check(&self, sent: &str, user: &str, claims: &SessionTokenClaims) -> Result<(), AuthenticationError> {
         let hash: [u8; 32] = Sha256::digest(sent).into();
         if self.alive.get(&hash).await.is_some() {
             return Ok(());
@@ -255,7 +255,7 @@ impl SignOuts {
             .redis
             .is_revoked(user, claims.jti.as_deref(), issued_at);
         match answer.await {
-            Ok(true) => return Err(Refusal::SignedOut),
+            Ok(true) => return Err(AuthenticationError::SignedOut),
             Ok(false) => {
                 self.is_told.store(false, Ordering::Relaxed);
                 self.alive.insert(hash, ()).await;
@@ -273,22 +273,22 @@ impl SignOuts {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Proof, *};
-    use crate::store::Account;
+    use super::{super::AuthenticationMethod, *};
+    use crate::store::DirectoryUser;
 
-    fn account() -> Account {
-        Account {
+    fn account() -> DirectoryUser {
+        DirectoryUser {
             id: "u1".to_owned(),
             email: "Ann@Example.org".to_owned(),
             name: "Ann".to_owned(),
             role: "user".to_owned(),
             is_active: true,
             session_stamp: Some(Some("stamp".to_owned())),
-            ..Account::default()
+            ..DirectoryUser::default()
         }
     }
 
-    fn claims(json: serde_json::Value) -> Claims {
+    fn claims(json: serde_json::Value) -> SessionTokenClaims {
         serde_json::from_value(json).unwrap()
     }
 
@@ -296,12 +296,12 @@ mod tests {
     fn a_session_lives_while_the_user_and_its_stamp_do() {
         let stamped = || claims(serde_json::json!({"id": "u1", "session_stamp": "stamp"}));
         let bare = || claims(serde_json::json!({"id": "u1"}));
-        let with = |change: fn(&mut Account)| {
+        let with = |change: fn(&mut DirectoryUser)| {
             let mut account = account();
             change(&mut account);
             account
         };
-        let ended = Err(Refusal::SignedOut);
+        let ended = Err(AuthenticationError::SignedOut);
         let cases = [
             (stamped(), account(), Ok(())),
             (bare(), account(), ended.clone()),
@@ -318,16 +318,16 @@ mod tests {
             (
                 stamped(),
                 with(|it| it.role = "pending".to_owned()),
-                Err(Refusal::Pending),
+                Err(AuthenticationError::Pending),
             ),
             (
                 stamped(),
                 with(|it| it.role = String::new()),
-                Err(Refusal::Pending),
+                Err(AuthenticationError::Pending),
             ),
         ];
         for (claims, account, expected) in cases {
-            let user = User::new(account, Proof::Session);
+            let user = CachedUser::new(account, AuthenticationMethod::Session);
             assert_eq!(claims.check_user(&user), expected, "{claims:?} {user:?}");
         }
     }
@@ -339,14 +339,14 @@ mod tests {
         account.has_mfa = true;
         account.mfa_bypass = vec!["oauth".to_owned()];
         account.session_stamp = None;
-        let user = User::new(account.clone(), Proof::Session);
+        let user = CachedUser::new(account.clone(), AuthenticationMethod::Session);
         account.has_mfa = false;
-        let without = User::new(account, Proof::Session);
+        let without = CachedUser::new(account, AuthenticationMethod::Session);
         assert_eq!(
             claims(serde_json::json!({"mfa_verified": true})).check_user(&without),
-            Err(Refusal::SecondFactor)
+            Err(AuthenticationError::SecondFactor)
         );
-        let missing = Err(Refusal::SecondFactor);
+        let missing = Err(AuthenticationError::SecondFactor);
         let cases = [
             (r#"{"typ": "session"}"#, missing.clone()),
             ("{}", missing.clone()),
@@ -359,7 +359,7 @@ mod tests {
             (r#"{"typ": "subagent"}"#, Ok(())),
         ];
         for (json, expected) in cases {
-            let claims: Claims = serde_json::from_str(json).unwrap();
+            let claims: SessionTokenClaims = serde_json::from_str(json).unwrap();
             assert_eq!(claims.check_user(&user), expected, "{json}");
         }
     }

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::{
-    caller::{Caller, Proof},
+    caller::{Caller, AuthenticationMethod},
     headers,
 };
 use crate::secret::Secret;
@@ -16,7 +16,7 @@ impl SessionToken {
     /// The token of a caller who was identified by these headers. `None` for every other method of
     /// authentication, and for a token in a cookie, which browsers send on their own.
     pub fn of(caller: &Caller, headers: &HeaderMap) -> Option<Self> {
-        if caller.proof != Proof::Session || caller.via_cookie {
+        if caller.proof != AuthenticationMethod::Session || caller.via_cookie {
             return None;
         }
         let (_bearer, token) = headers::authorization(headers).ok()??.split_once(' ')?;

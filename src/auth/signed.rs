@@ -1,4 +1,4 @@
-//! `X-OpenWebUI-User-Jwt`: the user, signed by Open WebUI.
+//! `X-OpenWebUI-CachedUser-Jwt`: the user, signed by Open WebUI.
 
 use http::HeaderMap;
 use jsonwebtoken::{DecodingKey, Validation};
@@ -6,19 +6,19 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Refusal,
-    caller::{Caller, Proof},
+    AuthenticationError,
+    caller::{Caller, AuthenticationMethod},
     headers::{USER_JWT, is_name, text},
     token,
 };
-use crate::config::OpenWebUi;
+use crate::config::OpenWebUiSettings;
 
 /// The issuer of the signature.
 const ISSUER: &str = "open-webui";
 
 /// Reads and checks the header.
 #[derive(Debug)]
-pub struct Signed {
+pub struct SignedHeaderAuth {
     key: DecodingKey,
     validation: Validation,
     /// The required `aud` if the request does not also carry the key of a forwarder.
@@ -43,10 +43,10 @@ pub struct SignedUser {
     aud: Option<Value>,
 }
 
-impl Signed {
+impl SignedHeaderAuth {
     /// A reader that uses Open WebUI's `FORWARD_USER_INFO_HEADER_JWT_SECRET`; `None` if it is not
     /// configured.
-    pub fn new(config: &OpenWebUi) -> Option<Self> {
+    pub fn new(config: &OpenWebUiSettings) -> Option<Self> {
         let secret = config.jwt_secret.as_ref()?;
         let mut validation = token::hs256();
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
@@ -62,11 +62,11 @@ impl Signed {
 
     /// Refuses a user if the request has no other proof. Open WebUI sends the same header to other
     /// tool servers and to model providers, and each of them could send it here.
-    pub fn check_alone(&self, user: &SignedUser) -> Result<(), Refusal> {
+    pub fn check_alone(&self, user: &SignedUser) -> Result<(), AuthenticationError> {
         if self.alone || (self.audience.is_some() && user.aud.is_some()) {
             return Ok(());
         }
-        Err(Refusal::SignedAlone)
+        Err(AuthenticationError::SignedAlone)
     }
 
     /// Whether a token is meant for this bridge. A token that names an audience is valid only for
@@ -82,11 +82,11 @@ impl Signed {
     }
 
     /// The user, if the header is present.
-    pub fn read(&self, headers: &HeaderMap) -> Result<Option<SignedUser>, Refusal> {
+    pub fn read(&self, headers: &HeaderMap) -> Result<Option<SignedUser>, AuthenticationError> {
         let Some(sent) = text(headers, &USER_JWT)? else {
             // A blank header proves nothing, and must not be ignored.
             return if headers.contains_key(USER_JWT) {
-                Err(Refusal::Header(USER_JWT.to_string()))
+                Err(AuthenticationError::Header(USER_JWT.to_string()))
             } else {
                 Ok(None)
             };
@@ -103,7 +103,7 @@ impl Signed {
             return Err(token::flaw("it names no user"));
         }
         if !matches!(user.role.as_deref(), None | Some("user" | "admin")) {
-            return Err(Refusal::Pending);
+            return Err(AuthenticationError::Pending);
         }
         Ok(Some(user))
     }
@@ -112,7 +112,7 @@ impl Signed {
 impl SignedUser {
     /// The user as a caller.
     pub fn caller(&self) -> Caller {
-        let mut caller = Caller::user(Some(&self.id), self.email.as_deref(), Proof::SignedHeader);
+        let mut caller = Caller::user(Some(&self.id), self.email.as_deref(), AuthenticationMethod::SignedHeader);
         caller.is_admin = self.role.as_deref() == Some("admin");
         caller
     }

@@ -7,7 +7,7 @@ use jsonwebtoken::{
 };
 use serde::de::DeserializeOwned;
 
-use super::Refusal;
+use super::AuthenticationError;
 
 /// The longest token that is checked, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 << 10;
@@ -22,9 +22,9 @@ pub fn is_token(text: &str) -> bool {
 }
 
 /// Refuses tokens that are too long to parse.
-pub fn check_length(token: &str) -> Result<(), Refusal> {
+pub fn check_length(token: &str) -> Result<(), AuthenticationError> {
     if token.len() > TOKEN_BYTES_MAX {
-        return Err(Refusal::TooLong);
+        return Err(AuthenticationError::TooLong);
     }
     Ok(())
 }
@@ -40,7 +40,7 @@ pub fn hs256() -> Validation {
 
 /// The header of a token. Refuses tokens with critical extensions, because none is supported (RFC
 /// 7515 §4.1.11).
-pub fn header(token: &str) -> Result<Header, Refusal> {
+pub fn header(token: &str) -> Result<Header, AuthenticationError> {
     let header = decode_header(token).map_err(|error| refusal(error.kind()))?;
     if header.crit.is_some() || header.enc.is_some() || header.zip.is_some() {
         return Err(flaw("it asks for extensions"));
@@ -50,7 +50,7 @@ pub fn header(token: &str) -> Result<Header, Refusal> {
 
 /// The claims of a token, without verification. Use them only to find the key or to refuse the
 /// token.
-pub fn unproven<T: DeserializeOwned>(token: &str) -> Result<T, Refusal> {
+pub fn unproven<T: DeserializeOwned>(token: &str) -> Result<T, AuthenticationError> {
     insecure_decode_claims(token).map_err(|error| refusal(error.kind()))
 }
 
@@ -59,7 +59,7 @@ pub fn verify<T: DeserializeOwned>(
     token: &str,
     key: &DecodingKey,
     validation: &Validation,
-) -> Result<T, Refusal> {
+) -> Result<T, AuthenticationError> {
     header(token)?;
     match decode(token, key, validation) {
         Ok(data) => Ok(data.claims),
@@ -69,29 +69,29 @@ pub fn verify<T: DeserializeOwned>(
 
 /// Refuses a token that was issued in the future: either the issuer's clock or this server's clock
 /// is wrong.
-pub fn check_issued(issued_at: Option<f64>) -> Result<(), Refusal> {
+pub fn check_issued(issued_at: Option<f64>) -> Result<(), AuthenticationError> {
     #[expect(
         clippy::cast_precision_loss,
         reason = "current times in seconds are exact"
     )]
     let latest = get_current_timestamp().saturating_add(LEEWAY) as f64;
     if issued_at.is_some_and(|issued_at| issued_at > latest) {
-        return Err(Refusal::Immature);
+        return Err(AuthenticationError::Immature);
     }
     Ok(())
 }
 
 /// Refuses a token. Only the log gets the reason.
-pub fn flaw(reason: &str) -> Refusal {
+pub fn flaw(reason: &str) -> AuthenticationError {
     tracing::debug!("a token was refused: {reason}");
-    Refusal::Token
+    AuthenticationError::Token
 }
 
 /// The refusal for an error. The error's own text may quote the token, so only its kind is used.
-fn refusal(kind: &ErrorKind) -> Refusal {
+fn refusal(kind: &ErrorKind) -> AuthenticationError {
     match kind {
-        ErrorKind::ExpiredSignature => Refusal::Expired,
-        ErrorKind::ImmatureSignature => Refusal::Immature,
+        ErrorKind::ExpiredSignature => AuthenticationError::Expired,
+        ErrorKind::ImmatureSignature => AuthenticationError::Immature,
         ErrorKind::InvalidSignature => flaw("its signature is wrong"),
         ErrorKind::InvalidAlgorithm
         | ErrorKind::InvalidAlgorithmName

@@ -1,4 +1,4 @@
-//! [`Users`]: Open WebUI's users, looked up in its database and cached briefly.
+//! [`UserCache`]: Open WebUI's users, looked up in its database and cached briefly.
 //!
 //! Only users that were found are cached. An unknown user, or a database that did not respond,
 //! leads to a new query each time. There is at most one query at a time for each user, and only a
@@ -11,12 +11,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    Refusal,
-    caller::{Caller, Proof},
+    AuthenticationError,
+    caller::{Caller, AuthenticationMethod},
 };
 use crate::{
-    store::{Account, Directory, StoreError},
-    telemetry::Lookups,
+    store::{DirectoryUser, UserDirectory, StoreError},
+    telemetry::CacheName,
 };
 
 /// The maximum number of cached users.
@@ -33,9 +33,9 @@ const TURN: Duration = Duration::from_secs(2);
 
 /// Open WebUI's users.
 #[derive(Debug)]
-pub struct Users {
-    directory: Arc<Directory>,
-    found: Cache<Lookup, Arc<User>>,
+pub struct UserCache {
+    directory: Arc<UserDirectory>,
+    found: Cache<UserLookup, Arc<CachedUser>>,
     turns: Semaphore,
     /// For API keys. These have a separate limit because a caller can make up any number of them.
     key_turns: Semaphore,
@@ -43,7 +43,7 @@ pub struct Users {
 
 /// What identifies the user in a lookup.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Lookup {
+enum UserLookup {
     Id(String),
     /// In lower case.
     Email(String),
@@ -53,9 +53,9 @@ enum Lookup {
 
 /// A user that was found.
 #[derive(Debug)]
-pub struct User {
+pub struct CachedUser {
     /// The account as stored in the database.
-    pub account: Account,
+    pub account: DirectoryUser,
     /// Their id.
     pub id: Arc<str>,
     /// The user as a caller who sent a session token, or a key if the lookup used one.
@@ -64,16 +64,16 @@ pub struct User {
 
 /// Why a lookup found no user.
 #[derive(Debug)]
-enum Miss {
+enum UserLookupError {
     /// The user does not exist.
     Unknown,
     /// The lookup failed.
-    Down(Refusal),
+    Down(AuthenticationError),
 }
 
-impl Users {
+impl UserCache {
     /// Users that are cached for `ttl`.
-    pub fn new(directory: Arc<Directory>, ttl: Duration) -> Self {
+    pub fn new(directory: Arc<UserDirectory>, ttl: Duration) -> Self {
         Self {
             directory,
             found: Cache::builder()
@@ -86,42 +86,42 @@ impl Users {
     }
 
     /// The user with this ID.
-    pub async fn by_id(&self, id: &str) -> Result<Option<Arc<User>>, Refusal> {
+    pub async fn by_id(&self, id: &str) -> Result<Option<Arc<CachedUser>>, AuthenticationError> {
         let question = || self.directory.user(id);
-        self.look_up(Lookup::Id(id.to_owned()), Proof::Session, question)
+        self.look_up(UserLookup::Id(id.to_owned()), AuthenticationMethod::Session, question)
             .await
     }
 
     /// The user with this e-mail address, ignoring the case of ASCII letters.
-    pub async fn by_email(&self, email: &str) -> Result<Option<Arc<User>>, Refusal> {
+    pub async fn by_email(&self, email: &str) -> Result<Option<Arc<CachedUser>>, AuthenticationError> {
         let question = || self.directory.user_of_email(email);
         self.look_up(
-            Lookup::Email(email.to_ascii_lowercase()),
-            Proof::Session,
+            UserLookup::Email(email.to_ascii_lowercase()),
+            AuthenticationMethod::Session,
             question,
         )
         .await
     }
 
     /// The user of an API key (`sk-…`).
-    pub async fn by_key(&self, key: &str) -> Result<Option<Arc<User>>, Refusal> {
+    pub async fn by_key(&self, key: &str) -> Result<Option<Arc<CachedUser>>, AuthenticationError> {
         let question = || self.directory.user_of_key(key);
-        let lookup = Lookup::Key(Sha256::digest(key).into());
-        self.look_up(lookup, Proof::SessionKey, question).await
+        let lookup = UserLookup::Key(Sha256::digest(key).into());
+        self.look_up(lookup, AuthenticationMethod::SessionKey, question).await
     }
 
     /// From the cache, or from a query that concurrent lookups of the same user share.
     async fn look_up<F>(
         &self,
-        lookup: Lookup,
-        proof: Proof,
+        lookup: UserLookup,
+        proof: AuthenticationMethod,
         question: impl FnOnce() -> F,
-    ) -> Result<Option<Arc<User>>, Refusal>
+    ) -> Result<Option<Arc<CachedUser>>, AuthenticationError>
     where
-        F: Future<Output = Result<Option<Account>, StoreError>>,
+        F: Future<Output = Result<Option<DirectoryUser>, StoreError>>,
     {
         let found = self.found.get(&lookup).await;
-        Lookups::Users.note(found.is_some());
+        CacheName::Users.note(found.is_some());
         if let Some(user) = found {
             return Ok(Some(user));
         }
@@ -132,36 +132,36 @@ impl Users {
     /// Queries the database.
     async fn ask(
         &self,
-        lookup: Lookup,
-        proof: Proof,
-        question: impl Future<Output = Result<Option<Account>, StoreError>>,
-    ) -> Result<Option<Arc<User>>, Refusal> {
+        lookup: UserLookup,
+        proof: AuthenticationMethod,
+        question: impl Future<Output = Result<Option<DirectoryUser>, StoreError>>,
+    ) -> Result<Option<Arc<CachedUser>>, AuthenticationError> {
         let turns = match &lookup {
-            Lookup::Key(_) => &self.key_turns,
-            Lookup::Id(_) | Lookup::Email(_) => &self.turns,
+            UserLookup::Key(_) => &self.key_turns,
+            UserLookup::Id(_) | UserLookup::Email(_) => &self.turns,
         };
         let asked = async {
             let busy = StoreError::Down("too many queries are waiting".to_owned());
             let Ok(Ok(_turn)) = timeout(TURN, turns.acquire()).await else {
-                return Err(Miss::Down(busy.into()));
+                return Err(UserLookupError::Down(busy.into()));
             };
-            let account = question.await.map_err(|error| Miss::Down(error.into()))?;
-            let account = account.ok_or(Miss::Unknown)?;
-            Ok(Arc::new(User::new(account, proof)))
+            let account = question.await.map_err(|error| UserLookupError::Down(error.into()))?;
+            let account = account.ok_or(UserLookupError::Unknown)?;
+            Ok(Arc::new(CachedUser::new(account, proof)))
         };
         match self.found.try_get_with(lookup, asked).await {
             Ok(user) => Ok(Some(user)),
             Err(miss) => match miss.as_ref() {
-                Miss::Unknown => Ok(None),
-                Miss::Down(refusal) => Err(refusal.clone()),
+                UserLookupError::Unknown => Ok(None),
+                UserLookupError::Down(refusal) => Err(refusal.clone()),
             },
         }
     }
 }
 
-impl User {
+impl CachedUser {
     /// The user of an account.
-    pub fn new(account: Account, proof: Proof) -> Self {
+    pub fn new(account: DirectoryUser, proof: AuthenticationMethod) -> Self {
         let email = Some(account.email.trim()).filter(|email| !email.is_empty());
         let mut caller = Caller::user(Some(&account.id), email, proof);
         caller.is_admin = account.role == "admin";
@@ -179,12 +179,12 @@ impl User {
     }
 
     /// Refuses a user who may not use Open WebUI.
-    pub fn check(&self) -> Result<(), Refusal> {
+    pub fn check(&self) -> Result<(), AuthenticationError> {
         if !self.account.is_active {
-            return Err(Refusal::SignedOut);
+            return Err(AuthenticationError::SignedOut);
         }
         if !matches!(self.account.role.as_str(), "user" | "admin") {
-            return Err(Refusal::Pending);
+            return Err(AuthenticationError::Pending);
         }
         Ok(())
     }

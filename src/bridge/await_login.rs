@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::connector::SessionFactory;
-use crate::{credential::Owner, mcp::NoToken, secret::Secret};
+use crate::{credential::SessionOwner, mcp::TokenError, secret::Secret};
 
 /// Waits for a login of the shared account.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl LoginWatcher {
     /// Waits for a token that differs from the current one.
     pub async fn after_this(factory: &Arc<SessionFactory>) -> Self {
         let changes = factory.context().credentials.changes();
-        let refused = factory.token(&Owner::Shared).await.and_then(Result::ok);
+        let refused = factory.token(&SessionOwner::Shared).await.and_then(Result::ok);
         Self {
             factory: Arc::clone(factory),
             changes,
@@ -53,10 +53,10 @@ impl LoginWatcher {
 
     /// Whether a token other than the rejected one is available.
     async fn has_come(&self) -> bool {
-        match self.factory.token(&Owner::Shared).await {
-            Some(Err(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))) => false,
+        match self.factory.token(&SessionOwner::Shared).await {
+            Some(Err(TokenError::NeedsLogin(_) | TokenError::NeedsScope(_))) => false,
             Some(Ok(token)) => self.refused != Some(token),
-            Some(Err(NoToken::Refused(_) | NoToken::Unavailable(_))) | None => true,
+            Some(Err(TokenError::Refused(_) | TokenError::Unavailable(_))) | None => true,
         }
     }
 }

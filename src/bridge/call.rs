@@ -7,11 +7,11 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{error::Failure, handle::Bridge, sessions::SessionEndReason, status::off};
+use super::{error::CallFailure, handle::Bridge, sessions::SessionEndReason, status::off};
 use crate::{
-    access::Grant,
-    credential::Owner,
-    mcp::{CallError, Ear, NoToken},
+    access::CallAuthorization,
+    credential::SessionOwner,
+    mcp::{CallError, ProgressSink, TokenError},
     name::ToolName,
     rate::CallerKey,
     telemetry::RequestSpan,
@@ -23,24 +23,24 @@ pub type Again<'a> = dyn Fn() -> Map<String, Value> + Send + Sync + 'a;
 
 /// A call that was authorized.
 #[derive(Clone, Copy)]
-pub struct Order<'a> {
+pub struct ToolCall<'a> {
     /// The server's name for the tool.
     pub tool: &'a ToolName,
     /// The caller, for counting running and waiting calls.
     pub caller: CallerKey,
     /// The owner of the session that the call uses.
-    pub owner: &'a Owner,
+    pub owner: &'a SessionOwner,
     /// Headers of the caller to pass on to a remote server.
     pub passed: &'a HeaderMap,
     /// The request span that the call belongs to, if traces are collected.
     pub span: Option<&'a RequestSpan>,
     /// Receives progress that the server sends during the call.
-    pub ear: Option<&'a Arc<Ear>>,
+    pub ear: Option<&'a Arc<ProgressSink>>,
     /// Builds the arguments again.
     pub again: &'a Again<'a>,
 }
 
-impl fmt::Debug for Order<'_> {
+impl fmt::Debug for ToolCall<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Order");
         shown.field("tool", self.tool).field("owner", self.owner);
@@ -53,18 +53,18 @@ impl Bridge {
     /// this tool.
     pub async fn call(
         self: &Arc<Self>,
-        grant: &Grant,
-        order: Order<'_>,
+        grant: &CallAuthorization,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CallFailure> {
         if !grant.is_for(self.name(), order.tool) {
-            return Err(Failure::NotGranted(
+            return Err(CallFailure::NotGranted(
                 self.name().to_string(),
                 order.tool.to_string(),
             ));
         }
         if let Some(reason) = off(&self.config) {
-            return Err(Failure::Disabled(
+            return Err(CallFailure::Disabled(
                 self.name().to_string(),
                 reason.to_owned(),
             ));
@@ -78,10 +78,10 @@ impl Bridge {
     /// the server.
     async fn call_with_retry(
         self: &Arc<Self>,
-        order: Order<'_>,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CallFailure> {
         match self.attempt(order, arguments, deadline).await? {
             Err(CallError::NotSent(reason)) => {
                 tracing::debug!(bridge.name = %self.name(), %reason, "the call was not sent; retrying on a new session");
@@ -96,10 +96,10 @@ impl Bridge {
     /// new one replaces it.
     async fn attempt(
         self: &Arc<Self>,
-        order: Order<'_>,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
-    ) -> Result<Result<String, CallError>, Failure> {
+    ) -> Result<Result<String, CallError>, CallFailure> {
         let open = self.checkout(order.owner, order.caller, deadline).await?;
         let (checkout, session) = open;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -113,13 +113,13 @@ impl Bridge {
     }
 
     /// Turns a failed attempt into the failure of the call.
-    fn failed(&self, error: CallError) -> Failure {
+    fn failed(&self, error: CallError) -> CallFailure {
         match error {
             // Report the whole timeout: the time that was left for this attempt does not help the
             // caller.
-            CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
-            CallError::NoToken(why) => Failure::no_token(&self.config, &why),
-            error => Failure::Call(error),
+            CallError::Timeout(_) => CallFailure::Call(CallError::Timeout(self.config.timeout)),
+            CallError::NoToken(why) => CallFailure::no_token(&self.config, &why),
+            error => CallFailure::Call(error),
         }
     }
 }
@@ -133,7 +133,7 @@ fn end_after(error: &CallError) -> Option<SessionEndReason> {
             "a call did not reach the server: {reason}"
         ))),
         // The next attempt to connect finds out who must log in.
-        CallError::NoToken(NoToken::NeedsLogin(_)) => Some(SessionEndReason::Restart),
+        CallError::NoToken(TokenError::NeedsLogin(_)) => Some(SessionEndReason::Restart),
         CallError::NoToken(_)
         | CallError::Lost
         | CallError::Rpc { .. }

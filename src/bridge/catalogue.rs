@@ -1,15 +1,15 @@
-//! [`Catalogue`]: everything the bridges publish, rebuilt after each change and swapped as a whole.
+//! [`ToolCatalog`]: everything the bridges publish, rebuilt after each change and swapped as a whole.
 
 use std::{collections::HashMap, sync::Arc};
 
 use moka::future::Cache;
 
-use super::{handle::Bridge, roster::Roster, tools::Entry};
+use super::{handle::Bridge, roster::BridgeSet, tools::ToolEntry};
 use crate::{
-    access::View,
+    access::Permissions,
     config::{Config, Flavor},
     name::BridgeName,
-    openapi::{self, Document, Frame, Style, available_tools, mcpo_ids},
+    openapi::{self, RenderedDocument, DocumentMetadata, DocumentFlavor, available_tools, mcpo_ids},
     secret::Redactor,
 };
 
@@ -19,7 +19,7 @@ const PARTS_BYTES_MAX: u64 = 32 << 20;
 
 /// The published tools and documents.
 #[derive(Debug)]
-pub struct Catalogue {
+pub struct ToolCatalog {
     /// Whether every bridge had its first attempt before this was built.
     is_settled: bool,
     /// The configuration that it was built from.
@@ -29,40 +29,40 @@ pub struct Catalogue {
     /// The bridges, in the order of the file.
     bridges: Vec<Arc<Bridge>>,
     /// Every tool, in the order of documents.
-    tools: Vec<Published>,
+    tools: Vec<CatalogEntry>,
     /// `/openapi.json`
-    merged: Document,
+    merged: RenderedDocument,
     /// `/{bridge}/openapi.json`
-    by_bridge: HashMap<BridgeName, Document>,
+    by_bridge: HashMap<BridgeName, RenderedDocument>,
     /// Every tool by its operation ID.
-    by_id: HashMap<String, (Arc<Bridge>, Arc<Entry>)>,
+    by_id: HashMap<String, (Arc<Bridge>, Arc<ToolEntry>)>,
     /// Documents for callers who may call only some tools.
-    parts: Cache<Part, Document>,
+    parts: Cache<DocumentScope, RenderedDocument>,
 }
 
 /// A tool with its operation ID.
 #[derive(Debug)]
-struct Published {
+struct CatalogEntry {
     /// The bridge.
     bridge: Arc<Bridge>,
     /// The tool.
-    entry: Arc<Entry>,
+    entry: Arc<ToolEntry>,
     /// Its operation ID, the same in every document.
     id: String,
 }
 
 /// Which tools a document contains.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Part {
+pub(super) struct DocumentScope {
     /// The document of this bridge, or `None` for the document at the root.
     bridge: Option<BridgeName>,
     /// One bit for each tool of the catalogue.
     tools: Vec<u64>,
 }
 
-impl Catalogue {
+impl ToolCatalog {
     /// Builds everything from what the bridges know now. CPU-bound for thousands of tools.
-    pub(super) fn build(config: &Arc<Config>, roster: &Roster, redactor: &Redactor) -> Self {
+    pub(super) fn build(config: &Arc<Config>, roster: &BridgeSet, redactor: &Redactor) -> Self {
         let bridges = roster.bridges();
         // This is read before the tools: a bridge that settles in between is published next time.
         let is_settled = bridges.iter().all(|bridge| bridge.is_settled());
@@ -75,7 +75,7 @@ impl Catalogue {
                 (bridge.name().clone(), document)
             })
             .collect();
-        let size = |_: &Part, it: &Document| u32::try_from(it.body.len()).unwrap_or(u32::MAX);
+        let size = |_: &DocumentScope, it: &RenderedDocument| u32::try_from(it.body.len()).unwrap_or(u32::MAX);
         Self {
             is_settled,
             merged: merged(config, bridges, &all, redactor),
@@ -98,7 +98,7 @@ impl Catalogue {
     }
 
     /// The document of all tools, or of the tools of one bridge.
-    pub fn whole(&self, bridge: Option<&BridgeName>) -> Option<&Document> {
+    pub fn whole(&self, bridge: Option<&BridgeName>) -> Option<&RenderedDocument> {
         match bridge {
             None => Some(&self.merged),
             Some(bridge) => self.by_bridge.get(bridge),
@@ -106,7 +106,7 @@ impl Catalogue {
     }
 
     /// Which tools a caller may call; `None` if the caller may call all.
-    pub(super) fn part(&self, bridge: Option<&BridgeName>, view: &View) -> Option<Part> {
+    pub(super) fn part(&self, bridge: Option<&BridgeName>, view: &Permissions) -> Option<DocumentScope> {
         if view.is_unbounded() {
             return None;
         }
@@ -123,18 +123,18 @@ impl Catalogue {
             }
         }
         let bridge = bridge.cloned();
-        (!is_whole).then_some(Part { bridge, tools })
+        (!is_whole).then_some(DocumentScope { bridge, tools })
     }
 
     /// The cached partial documents.
-    pub(super) fn parts(&self) -> &Cache<Part, Document> {
+    pub(super) fn parts(&self) -> &Cache<DocumentScope, RenderedDocument> {
         &self.parts
     }
 
     /// Builds the document of some tools, or an empty one if the bridge no longer exists. CPU-bound
     /// for thousands of tools.
-    pub(super) fn build_part(&self, part: &Part) -> Document {
-        let tools: Vec<&Published> = self
+    pub(super) fn build_part(&self, part: &DocumentScope) -> RenderedDocument {
+        let tools: Vec<&CatalogEntry> = self
             .tools
             .iter()
             .enumerate()
@@ -150,12 +150,12 @@ impl Catalogue {
     }
 
     /// The tool with this operation ID.
-    pub fn by_id(&self, id: &str) -> Option<(Arc<Bridge>, Arc<Entry>)> {
+    pub fn by_id(&self, id: &str) -> Option<(Arc<Bridge>, Arc<ToolEntry>)> {
         self.by_id.get(id).cloned()
     }
 }
 
-impl Part {
+impl DocumentScope {
     /// Whether it contains the tool with this number.
     fn has(&self, number: usize) -> bool {
         let word = self.tools.get(number / 64).copied().unwrap_or_default();
@@ -164,14 +164,14 @@ impl Part {
 }
 
 /// Every tool with its operation ID.
-fn published(roster: &Roster) -> Vec<Published> {
+fn published(roster: &BridgeSet) -> Vec<CatalogEntry> {
     let mut published = Vec::new();
     for bridge in roster.bridges() {
         let set = bridge.live.tools.load_full();
         let names = set.entries.iter().map(|entry| &entry.tool.name);
         let ids = roster.id_owners().ids(bridge.name(), names);
         let tools = set.entries.iter().zip(ids);
-        published.extend(tools.map(|(entry, id)| Published {
+        published.extend(tools.map(|(entry, id)| CatalogEntry {
             bridge: Arc::clone(bridge),
             entry: Arc::clone(entry),
             id,
@@ -181,8 +181,8 @@ fn published(roster: &Roster) -> Vec<Published> {
 }
 
 /// Every tool by its operation ID.
-fn by_id(tools: &[Published]) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
-    let target = |it: &Published| (Arc::clone(&it.bridge), Arc::clone(&it.entry));
+fn by_id(tools: &[CatalogEntry]) -> HashMap<String, (Arc<Bridge>, Arc<ToolEntry>)> {
+    let target = |it: &CatalogEntry| (Arc::clone(&it.bridge), Arc::clone(&it.entry));
     tools
         .iter()
         .map(|tool| (tool.id.clone(), target(tool)))
@@ -193,9 +193,9 @@ fn by_id(tools: &[Published]) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
 fn merged(
     config: &Config,
     bridges: &[Arc<Bridge>],
-    tools: &[&Published],
+    tools: &[&CatalogEntry],
     redactor: &Redactor,
-) -> Document {
+) -> RenderedDocument {
     let server = &config.server;
     if let (Flavor::McpoSingle, Some(bridge)) = (config.flavor, bridges.first()) {
         return of_bridge(config, bridge, tools, redactor);
@@ -210,7 +210,7 @@ fn merged(
             available_tools(&server.description, &server.path_prefix, connected)
         }
     };
-    let frame = Frame {
+    let frame = DocumentMetadata {
         title: &redactor.redact(&server.title),
         version: &redactor.redact(&server.version),
         description: &redactor.redact(&description),
@@ -252,12 +252,12 @@ fn tags(config: &Config, bridges: &[Arc<Bridge>], redactor: &Redactor) -> Vec<(S
 fn of_bridge(
     config: &Config,
     bridge: &Arc<Bridge>,
-    tools: &[&Published],
+    tools: &[&CatalogEntry],
     redactor: &Redactor,
-) -> Document {
+) -> RenderedDocument {
     let own = tools.iter().filter(|it| Arc::ptr_eq(&it.bridge, bridge));
     let is_mcpo = config.flavor != Flavor::Native;
-    let info = Info::of(config, bridge, is_mcpo);
+    let info = DocumentInfo::of(config, bridge, is_mcpo);
     let url = match config.flavor {
         Flavor::McpoSingle => config.server.root_path.clone(),
         Flavor::Native | Flavor::Mcpo => format!(
@@ -267,7 +267,7 @@ fn of_bridge(
             bridge.name()
         ),
     };
-    let frame = Frame {
+    let frame = DocumentMetadata {
         title: &redactor.redact(&info.title),
         version: &redactor.redact(&info.version),
         description: &redactor.redact(&info.description),
@@ -284,15 +284,15 @@ fn of_bridge(
             .iter()
             .zip(&ids)
             .filter_map(|(entry, id)| Some((entry.mcpo.as_deref()?, id.as_str())));
-        return openapi::for_bridge(&frame, Style::Mcpo, operations);
+        return openapi::for_bridge(&frame, DocumentFlavor::Mcpo, operations);
     }
     // Operation IDs are the same as in the merged document, so a prompt works with either.
     let operations = own.map(|it| (it.entry.operation.as_ref(), it.id.as_str()));
-    openapi::for_bridge(&frame, Style::Native, operations)
+    openapi::for_bridge(&frame, DocumentFlavor::Native, operations)
 }
 
 /// The `info` of a bridge's document.
-struct Info {
+struct DocumentInfo {
     /// `title`
     title: String,
     /// `version`
@@ -301,7 +301,7 @@ struct Info {
     description: String,
 }
 
-impl Info {
+impl DocumentInfo {
     /// The server's own values, with mcpo's defaults where the server gives none.
     fn of(config: &Config, bridge: &Bridge, is_mcpo: bool) -> Self {
         let server = bridge.live.server.load();

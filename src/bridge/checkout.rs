@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    command::Command,
-    error::Failure,
+    command::BridgeCommand,
+    error::CallFailure,
     handle::Bridge,
     sessions::SessionCheckout,
-    status::{Phase, Status, off},
+    status::{BridgePhase, BridgeStatus, off},
 };
 use crate::{
-    auth::Caller, config::CredentialKind, credential::Owner, mcp::Session, rate::CallerKey,
+    auth::Caller, config::CredentialScope, credential::SessionOwner, mcp::ServerSession, rate::CallerKey,
 };
 
 /// How long a call waits for a session that is starting. The first start of an `npx` server may
@@ -25,14 +25,14 @@ impl Bridge {
     /// The session of an owner, after a bounded wait if it is not open.
     pub(super) async fn checkout(
         self: &Arc<Self>,
-        owner: &Owner,
+        owner: &SessionOwner,
         caller: CallerKey,
         deadline: Instant,
-    ) -> Result<(SessionCheckout, Arc<Session>), Failure> {
+    ) -> Result<(SessionCheckout, Arc<ServerSession>), CallFailure> {
         match owner {
-            Owner::Shared => self.shared_session(caller, deadline).await,
+            SessionOwner::Shared => self.shared_session(caller, deadline).await,
             // Boxed because it is large and most bridges use a shared session.
-            Owner::Group { .. } | Owner::Caller { .. } => {
+            SessionOwner::Group { .. } | SessionOwner::Caller { .. } => {
                 Box::pin(self.owned_session(owner, deadline)).await
             }
         }
@@ -43,7 +43,7 @@ impl Bridge {
         &self,
         caller: CallerKey,
         deadline: Instant,
-    ) -> Result<(SessionCheckout, Arc<Session>), Failure> {
+    ) -> Result<(SessionCheckout, Arc<ServerSession>), CallFailure> {
         if let Some(open) = self.pool.shared() {
             return Ok(open);
         }
@@ -51,7 +51,7 @@ impl Bridge {
         let _waiting = self.pool.wait_for_shared();
         let mut status = self.status.subscribe();
         let patience = deadline.min(Instant::now() + START_WAIT_MAX);
-        self.tell(Command::Wake);
+        self.tell(BridgeCommand::Wake);
         loop {
             // Read the status first: a session is open before its status says so.
             let now = status.borrow_and_update().clone();
@@ -66,12 +66,12 @@ impl Bridge {
     }
 
     /// Whether waiting does not help, because no attempt to connect is about to start.
-    fn will_not_open(&self, status: &Status) -> bool {
+    fn will_not_open(&self, status: &BridgeStatus) -> bool {
         match status.phase {
-            Phase::Disabled | Phase::NeedsLogin => true,
+            BridgePhase::Disabled | BridgePhase::NeedsLogin => true,
             // In `ready` the supervisor has not noticed yet that the session is lost.
-            Phase::Starting | Phase::Idle | Phase::Ready => false,
-            Phase::BackingOff | Phase::Failed => {
+            BridgePhase::Starting | BridgePhase::Idle | BridgePhase::Ready => false,
+            BridgePhase::BackingOff | BridgePhase::Failed => {
                 let wait = |at: Instant| at.saturating_duration_since(Instant::now());
                 let is_late = |at| wait(at) > RETRY_WAIT_MAX;
                 self.factory.stop().is_cancelled() || status.retry_at.is_some_and(is_late)
@@ -87,14 +87,14 @@ impl Bridge {
     /// Waits for the outcome of the first attempt to connect, like a call that waits for a starting
     /// session. Until then the tools are unknown. Returns whether they still are, because only the
     /// session of a caller can list them: see [`Self::learn_tools`].
-    pub async fn wait_for_tools(&self, caller: CallerKey) -> Result<bool, Failure> {
+    pub async fn wait_for_tools(&self, caller: CallerKey) -> Result<bool, CallFailure> {
         if !self.is_settled() {
             let _place = self.limits.queue(caller)?;
             let patience = self.config.timeout.min(START_WAIT_MAX);
             // If the wait times out, the lookup of the tool reports the problem.
             timeout(patience, self.settled()).await.ok();
         }
-        Ok(self.config.credential != CredentialKind::Shared
+        Ok(self.config.credential != CredentialScope::Shared
             && !self.has_tools()
             && off(&self.config).is_none())
     }
@@ -106,7 +106,7 @@ impl Bridge {
         caller: &Caller,
         groups: &[Arc<str>],
         key: CallerKey,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         let credentials = &self.factory.context().credentials;
         let owner = credentials.owner(&self.config, caller, groups).await;
         let owner = owner.map_err(|denied| self.denied(denied))?;
@@ -117,9 +117,9 @@ impl Bridge {
     /// before the first call.
     pub async fn welcome(
         self: &Arc<Self>,
-        owner: &Owner,
+        owner: &SessionOwner,
         caller: CallerKey,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         let _place = self.limits.queue(caller)?;
         let deadline = Instant::now() + self.config.connect_timeout;
         self.owned_session(owner, deadline).await.map(|_open| ())

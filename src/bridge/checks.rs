@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{handle::Bridge, tools::Entry};
+use super::{handle::Bridge, tools::ToolEntry};
 use crate::{
     compute::ComputeError,
-    schema::{Effort, Refusal},
+    schema::{CheckEffort, ArgumentError},
 };
 
 /// How long a call waits for its check to start on a separate thread.
@@ -20,7 +20,7 @@ const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// Arguments that passed the check.
 #[derive(Debug)]
-pub struct Accepted {
+pub struct AcceptedArguments {
     /// The arguments to send to the server.
     pub arguments: Map<String, Value>,
     /// The same arguments as JSON, kept if a second check would take long. As JSON values they take
@@ -30,23 +30,23 @@ pub struct Accepted {
 
 /// Arguments that are not passed on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Unaccepted {
+pub enum ArgumentCheckError {
     /// They do not match the schema, or cannot be checked.
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(ArgumentError),
     /// The check would have to wait too long for the checks of other calls.
     #[error("this bridge is busy checking the arguments of other calls; try again in a moment")]
     Busy,
 }
 
-impl Accepted {
+impl AcceptedArguments {
     /// Rebuilds the arguments for a second attempt.
-    pub fn again(&self, entry: &Entry, body: &[u8]) -> Map<String, Value> {
+    pub fn again(&self, entry: &ToolEntry, body: &[u8]) -> Map<String, Value> {
         match &self.spare {
             Some(spare) => serde_json::from_slice(spare).unwrap_or_default(),
             // Arguments that were accepted once are accepted again: the first check took a light
             // effort.
-            None => entry.check(body, Effort::Light).unwrap_or_default(),
+            None => entry.check(body, CheckEffort::Light).unwrap_or_default(),
         }
     }
 }
@@ -61,17 +61,17 @@ impl Bridge {
     }
 
     /// Checks the body of a tool call.
-    pub async fn accept(&self, entry: &Arc<Entry>, body: &Bytes) -> Result<Accepted, Unaccepted> {
+    pub async fn accept(&self, entry: &Arc<ToolEntry>, body: &Bytes) -> Result<AcceptedArguments, ArgumentCheckError> {
         match entry.accept_at_once(body) {
-            Err(Refusal::TooCostly) => {}
+            Err(ArgumentError::TooCostly) => {}
             checked => {
-                let arguments = checked.map_err(Unaccepted::Refused)?;
+                let arguments = checked.map_err(ArgumentCheckError::Refused)?;
                 let spare = None;
-                return Ok(Accepted { arguments, spare });
+                return Ok(AcceptedArguments { arguments, spare });
             }
         }
         if entry.checking.rests.is_running() {
-            return Err(Unaccepted::Refused(Refusal::TooCostly));
+            return Err(ArgumentCheckError::Refused(ArgumentError::TooCostly));
         }
         let (checked, bytes) = (Arc::clone(entry), body.clone());
         let work = move || checked.accept_fully(&bytes);
@@ -80,45 +80,45 @@ impl Bridge {
             .run_soon(self.limits.checks(), CHECK_WAIT_MAX, work)
             .await
         {
-            Ok(outcome) => outcome.map_err(Unaccepted::Refused),
+            Ok(outcome) => outcome.map_err(ArgumentCheckError::Refused),
             Err(_) if entry.checking.rests.is_running() => {
-                Err(Unaccepted::Refused(Refusal::TooCostly))
+                Err(ArgumentCheckError::Refused(ArgumentError::TooCostly))
             }
-            Err(ComputeError::Busy | ComputeError::Failed) => Err(Unaccepted::Busy),
+            Err(ComputeError::Busy | ComputeError::Failed) => Err(ArgumentCheckError::Busy),
         }
     }
 }
 
-impl Entry {
+impl ToolEntry {
     /// Checks the body of a call; see [`ArgumentSchema::accept`].
-    pub fn check(&self, body: &[u8], effort: Effort) -> Result<Map<String, Value>, Refusal> {
+    pub fn check(&self, body: &[u8], effort: CheckEffort) -> Result<Map<String, Value>, ArgumentError> {
         let schema = self.arguments.get(&self.tool.input_schema, effort);
-        schema.ok_or(Refusal::TooCostly)?.accept(body, effort)
+        schema.ok_or(ArgumentError::TooCostly)?.accept(body, effort)
     }
 
     /// Checks a body with the full effort that one call may cost.
-    fn accept_fully(&self, body: &[u8]) -> Result<Accepted, Refusal> {
+    fn accept_fully(&self, body: &[u8]) -> Result<AcceptedArguments, ArgumentError> {
         if self.checking.rests.is_running() {
-            return Err(Refusal::TooCostly);
+            return Err(ArgumentError::TooCostly);
         }
-        let checked = self.check(body, Effort::Full);
-        if checked == Err(Refusal::TooCostly) && body.len() <= SMALL_BODY_BYTES {
+        let checked = self.check(body, CheckEffort::Full);
+        if checked == Err(ArgumentError::TooCostly) && body.len() <= SMALL_BODY_BYTES {
             self.checking.rests.start();
         }
         let arguments = checked?;
         let spare = serde_json::to_vec(&arguments).ok();
-        Ok(Accepted { arguments, spare })
+        Ok(AcceptedArguments { arguments, spare })
     }
 
     /// Checks a body with the effort that is acceptable on a thread of the async runtime.
-    fn accept_at_once(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-        let schema = self.arguments.get(&self.tool.input_schema, Effort::Light);
-        let schema = schema.ok_or(Refusal::TooCostly)?;
+    fn accept_at_once(&self, body: &[u8]) -> Result<Map<String, Value>, ArgumentError> {
+        let schema = self.arguments.get(&self.tool.input_schema, CheckEffort::Light);
+        let schema = schema.ok_or(ArgumentError::TooCostly)?;
         if self.checking.is_costly.is_running() {
-            return schema.accept(body, Effort::Minimal);
+            return schema.accept(body, CheckEffort::Minimal);
         }
-        let checked = schema.accept(body, Effort::Light);
-        if checked == Err(Refusal::TooCostly) && body.len() <= SMALL_BODY_BYTES {
+        let checked = schema.accept(body, CheckEffort::Light);
+        if checked == Err(ArgumentError::TooCostly) && body.len() <= SMALL_BODY_BYTES {
             self.checking.is_costly.start();
         }
         checked

@@ -1,8 +1,8 @@
-//! [`Command`]: what other tasks tell the supervisor of a bridge.
+//! [`BridgeCommand`]: what other tasks tell the supervisor of a bridge.
 
 /// The commands to a bridge's task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum BridgeCommand {
     /// A call wants a session.
     Wake,
     /// End the session and reconnect immediately.

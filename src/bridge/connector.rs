@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    context::Context, error::SessionOpenError, tool_lists::SessionTools, tools::holds_secret,
+    context::BridgeContext, error::SessionOpenError, tool_lists::SessionTools, tools::holds_secret,
 };
 use crate::{
     config,
-    credential::{Denied, Owner},
-    mcp::{Bounds, ConnectError, Connector, Courier, Known, LastWords, NoToken, Session},
+    credential::{CredentialError, SessionOwner},
+    mcp::{AnswerLimits, ConnectError, ServerConnector, AuthorizedClient, DetectedProtocol, LastOutput, TokenError, ServerSession},
     secret::{Redactor, Secret},
 };
 
@@ -18,11 +18,11 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct SessionFactory {
     /// The configuration of the bridge.
-    config: Arc<config::Bridge>,
+    config: Arc<config::BridgeSettings>,
     /// What all bridges share.
-    context: Context,
+    context: BridgeContext,
     /// Size limits of a result and of a tool list.
-    bounds: Bounds,
+    bounds: AnswerLimits,
     /// Ends every session of the bridge.
     stop: CancellationToken,
 }
@@ -30,9 +30,9 @@ pub(super) struct SessionFactory {
 impl SessionFactory {
     /// A factory whose sessions end when `stop` is canceled.
     pub fn new(
-        config: &Arc<config::Bridge>,
-        context: Context,
-        bounds: Bounds,
+        config: &Arc<config::BridgeSettings>,
+        context: BridgeContext,
+        bounds: AnswerLimits,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl SessionFactory {
     }
 
     /// What all bridges share.
-    pub fn context(&self) -> &Context {
+    pub fn context(&self) -> &BridgeContext {
         &self.context
     }
 
@@ -62,10 +62,10 @@ impl SessionFactory {
     /// the connect fails.
     pub async fn open(
         &self,
-        owner: &Owner,
-        known: Known,
-        last_words: &mut Option<Arc<LastWords>>,
-    ) -> Result<Session, SessionOpenError> {
+        owner: &SessionOwner,
+        known: DetectedProtocol,
+        last_words: &mut Option<Arc<LastOutput>>,
+    ) -> Result<ServerSession, SessionOpenError> {
         let connector = self.connector(owner).await;
         let connector = connector.map_err(SessionOpenError::Denied)?;
         let connected = connector.connect(known, last_words).await;
@@ -73,14 +73,14 @@ impl SessionFactory {
     }
 
     /// Builds the connector for an owner's sessions.
-    async fn connector(&self, owner: &Owner) -> Result<Connector, Denied> {
+    async fn connector(&self, owner: &SessionOwner) -> Result<ServerConnector, CredentialError> {
         let shown = self.context.credentials.shown(&self.config, owner).await?;
-        Ok(Connector {
+        Ok(ServerConnector {
             bridge: self.config.name.clone(),
             transport: shown.transport,
             limit: self.config.connect_timeout,
             bounds: self.bounds,
-            courier: Courier {
+            courier: AuthorizedClient {
                 client: shown.client.unwrap_or_else(|| self.context.http.clone()),
                 credential: shown.credential,
             },
@@ -94,8 +94,8 @@ impl SessionFactory {
     /// changed.
     pub async fn list_tools(
         &self,
-        owner: &Owner,
-        session: &Session,
+        owner: &SessionOwner,
+        session: &ServerSession,
     ) -> Result<SessionTools, ConnectError> {
         let mut list = session.list_tools(self.config.connect_timeout).await?;
         let flaws = session.flaws().into();
@@ -115,7 +115,7 @@ impl SessionFactory {
     }
 
     /// The token of an owner, or why there is none; `None` if the server needs no token.
-    pub async fn token(&self, owner: &Owner) -> Option<Result<Secret, NoToken>> {
+    pub async fn token(&self, owner: &SessionOwner) -> Option<Result<Secret, TokenError>> {
         let shown = self.context.credentials.shown(&self.config, owner);
         Some(shown.await.ok()?.credential?.token().await)
     }
@@ -124,8 +124,8 @@ impl SessionFactory {
     /// connection that closed because of it, and so does the exit status of a child.
     pub async fn explained(
         &self,
-        owner: &Owner,
-        session: &Session,
+        owner: &SessionOwner,
+        session: &ServerSession,
         error: ConnectError,
     ) -> SessionOpenError {
         let no_token = self.token(owner).await.and_then(Result::err);
@@ -138,7 +138,7 @@ impl SessionFactory {
 
 /// If a child exited while it listed its tools, its exit status explains more than the lost
 /// connection.
-fn with_exit(error: ConnectError, session: &Session) -> ConnectError {
+fn with_exit(error: ConnectError, session: &ServerSession) -> ConnectError {
     let last_words = session.last_words.as_ref();
     match (last_words.and_then(|words| words.exit()), &error) {
         (Some(exit), ConnectError::Closed(_)) => ConnectError::Exited {

@@ -1,4 +1,4 @@
-//! [`OnDemand`]: the argument schema of a tool, compiled when the tool is first called.
+//! [`LazySchema`]: the argument schema of a tool, compiled when the tool is first called.
 //!
 //! A compiled schema takes many times the memory of its text, and most tools of a long list are
 //! never called. Each schema is therefore compiled once when the list is read, to report its flaws,
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     json,
-    schema::{ArgumentSchema, Effort, Habits},
+    schema::{ArgumentSchema, CheckEffort, SchemaFlavor},
 };
 
 /// Schemas with more values than this are compiled on a separate thread, because compiling takes
@@ -21,19 +21,19 @@ const SMALL_SCHEMA_STEPS: u64 = 50_000;
 
 /// A schema that may not be compiled yet.
 #[derive(Debug)]
-pub struct OnDemand {
+pub struct LazySchema {
     /// Set by the first call.
     compiled: OnceLock<ArgumentSchema>,
     /// Whether compiling takes long.
     is_slow: bool,
     /// How arguments are corrected.
-    habits: Habits,
+    habits: SchemaFlavor,
 }
 
-impl OnDemand {
+impl LazySchema {
     /// Compiles a schema on trial and returns which parts had to be left out. Subtracts the steps
     /// that compiling took from `steps_left`.
-    pub fn try_out(schema: &Value, steps_left: &mut u64, habits: Habits) -> (Self, Vec<String>) {
+    pub fn try_out(schema: &Value, steps_left: &mut u64, habits: SchemaFlavor) -> (Self, Vec<String>) {
         let before = *steps_left;
         let (compiled, warnings) = ArgumentSchema::compile(schema, steps_left, habits);
         let is_slow = before - *steps_left > SMALL_SCHEMA_STEPS
@@ -53,8 +53,8 @@ impl OnDemand {
     }
 
     /// The schema for a check of this effort; `None` if compiling it would take more.
-    pub fn get(&self, schema: &Value, effort: Effort) -> Option<&ArgumentSchema> {
-        if self.is_slow && effort != Effort::Full {
+    pub fn get(&self, schema: &Value, effort: CheckEffort) -> Option<&ArgumentSchema> {
+        if self.is_slow && effort != CheckEffort::Full {
             return self.compiled.get();
         }
         let compile = || ArgumentSchema::compile(schema, &mut u64::MAX.clone(), self.habits).0;
@@ -80,14 +80,14 @@ mod tests {
         for (properties, by_light) in [(3, true), (400, false)] {
             let schema = schema(properties);
             let (on_demand, warnings) =
-                OnDemand::try_out(&schema, &mut u64::MAX.clone(), Habits::NATIVE);
+                LazySchema::try_out(&schema, &mut u64::MAX.clone(), SchemaFlavor::NATIVE);
             assert!(warnings.is_empty() && on_demand.compiled.get().is_none());
-            let light = on_demand.get(&schema, Effort::Light);
+            let light = on_demand.get(&schema, CheckEffort::Light);
             assert_eq!(light.is_some(), by_light, "{properties}");
-            let full = on_demand.get(&schema, Effort::Full).unwrap();
-            assert!(full.accept(br#"{"p0": []}"#, Effort::Full).is_err());
+            let full = on_demand.get(&schema, CheckEffort::Full).unwrap();
+            assert!(full.accept(br#"{"p0": []}"#, CheckEffort::Full).is_err());
             assert!(
-                on_demand.get(&schema, Effort::Light).is_some(),
+                on_demand.get(&schema, CheckEffort::Light).is_some(),
                 "it is kept"
             );
         }
@@ -96,9 +96,9 @@ mod tests {
     #[test]
     fn what_could_not_be_compiled_within_the_list_is_not_tried_again() {
         let schema = schema(50);
-        let (on_demand, warnings) = OnDemand::try_out(&schema, &mut 10, Habits::NATIVE);
+        let (on_demand, warnings) = LazySchema::try_out(&schema, &mut 10, SchemaFlavor::NATIVE);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        let accepting = on_demand.get(&schema, Effort::Light).unwrap();
-        assert!(accepting.accept(br#"{"p0": []}"#, Effort::Light).is_ok());
+        let accepting = on_demand.get(&schema, CheckEffort::Light).unwrap();
+        assert!(accepting.accept(br#"{"p0": []}"#, CheckEffort::Light).is_ok());
     }
 }

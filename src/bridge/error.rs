@@ -1,15 +1,15 @@
-//! [`Failure`]: why a call has no result, and [`SessionOpenError`]: why a session could not be opened.
+//! [`CallFailure`]: why a call has no result, and [`SessionOpenError`]: why a session could not be opened.
 
-use super::status::{Fault, Phase, Status};
+use super::status::{BridgeFault, BridgePhase, BridgeStatus};
 use crate::{
-    config::{self, CredentialKind},
-    credential::Denied,
-    mcp::{CallError, ConnectError, NoToken},
+    config::{self, CredentialScope},
+    credential::CredentialError,
+    mcp::{CallError, ConnectError, TokenError},
 };
 
 /// Why a call has no result.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Failure {
+pub enum CallFailure {
     /// The grant is for another tool. This is a defect of the bridge itself; no call is made.
     #[error("the grant is not for tool `{1}` of bridge `{0}`")]
     NotGranted(String, String),
@@ -73,7 +73,7 @@ pub enum Failure {
     Call(CallError),
 }
 
-impl Failure {
+impl CallFailure {
     /// Whether a login or group keys are needed before a call can succeed.
     pub(super) fn wants_login(&self) -> bool {
         matches!(
@@ -87,14 +87,14 @@ impl Failure {
 #[derive(Debug, Clone)]
 pub(super) enum SessionOpenError {
     /// The owner has no credential for the server.
-    Denied(Denied),
+    Denied(CredentialError),
     /// Connecting to the server failed.
     Connect(ConnectError),
 }
 
-impl Failure {
+impl CallFailure {
     /// The failure of a call of an owner for whom no session could be opened.
-    pub(super) fn unopened(config: &config::Bridge, error: SessionOpenError) -> Self {
+    pub(super) fn unopened(config: &config::BridgeSettings, error: SessionOpenError) -> Self {
         let bridge = config.name.to_string();
         match error {
             SessionOpenError::Denied(denied) => Self::denied(config, denied),
@@ -112,11 +112,11 @@ impl Failure {
     }
 
     /// The failure of a call of an owner who has no usable credential.
-    pub(super) fn denied(config: &config::Bridge, denied: Denied) -> Self {
+    pub(super) fn denied(config: &config::BridgeSettings, denied: CredentialError) -> Self {
         let bridge = config.name.to_string();
         match denied {
-            Denied::NoKeys(reason) => Self::NoCredential { bridge, reason },
-            Denied::Unusable(reason) => Self::Unavailable {
+            CredentialError::NoKeys(reason) => Self::NoCredential { bridge, reason },
+            CredentialError::Unusable(reason) => Self::Unavailable {
                 bridge,
                 reason,
                 retry_after: 60,
@@ -125,48 +125,48 @@ impl Failure {
     }
 
     /// The failure of a call without a token for the server.
-    pub(super) fn no_token(config: &config::Bridge, why: &NoToken) -> Self {
+    pub(super) fn no_token(config: &config::BridgeSettings, why: &TokenError) -> Self {
         let bridge = config.name.to_string();
         let reason = why.to_string();
         match (why, config.credential) {
-            (NoToken::Refused(_), _) => Self::Refused { bridge, reason },
-            (NoToken::Unavailable(_), _) => Self::Unavailable {
+            (TokenError::Refused(_), _) => Self::Refused { bridge, reason },
+            (TokenError::Unavailable(_), _) => Self::Unavailable {
                 bridge,
                 reason,
                 retry_after: 5,
             },
-            (NoToken::NeedsLogin(_) | NoToken::NeedsScope(_), CredentialKind::Caller) => {
+            (TokenError::NeedsLogin(_) | TokenError::NeedsScope(_), CredentialScope::Caller) => {
                 Self::ConnectRequired { bridge, reason }
             }
             (
-                NoToken::NeedsLogin(_) | NoToken::NeedsScope(_),
-                CredentialKind::Shared | CredentialKind::Group,
+                TokenError::NeedsLogin(_) | TokenError::NeedsScope(_),
+                CredentialScope::Shared | CredentialScope::Group,
             ) => Self::NeedsLogin { bridge, reason },
         }
     }
 
     /// The failure of a call in a status that allows no calls.
-    pub(super) fn of_status(config: &config::Bridge, status: &Status) -> Self {
+    pub(super) fn of_status(config: &config::BridgeSettings, status: &BridgeStatus) -> Self {
         let bridge = config.name.to_string();
         let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
-            Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
-            Phase::Ready
-            | Phase::Disabled
-            | Phase::NeedsLogin
-            | Phase::BackingOff
-            | Phase::Failed => "the connection to its server was lost".to_owned(),
+            BridgePhase::Starting | BridgePhase::Idle => "its server is still starting".to_owned(),
+            BridgePhase::Ready
+            | BridgePhase::Disabled
+            | BridgePhase::NeedsLogin
+            | BridgePhase::BackingOff
+            | BridgePhase::Failed => "the connection to its server was lost".to_owned(),
         });
         match status.phase {
-            Phase::Disabled => Self::Disabled(bridge, reason),
-            Phase::NeedsLogin => match config.credential {
-                CredentialKind::Caller => Self::ConnectRequired { bridge, reason },
-                CredentialKind::Group => Self::NoCredential { bridge, reason },
-                CredentialKind::Shared => Self::NeedsLogin { bridge, reason },
+            BridgePhase::Disabled => Self::Disabled(bridge, reason),
+            BridgePhase::NeedsLogin => match config.credential {
+                CredentialScope::Caller => Self::ConnectRequired { bridge, reason },
+                CredentialScope::Group => Self::NoCredential { bridge, reason },
+                CredentialScope::Shared => Self::NeedsLogin { bridge, reason },
             },
-            Phase::BackingOff | Phase::Failed if status.fault == Some(Fault::Refused) => {
+            BridgePhase::BackingOff | BridgePhase::Failed if status.fault == Some(BridgeFault::Refused) => {
                 Self::Refused { bridge, reason }
             }
-            Phase::Starting | Phase::Ready | Phase::Idle | Phase::BackingOff | Phase::Failed => {
+            BridgePhase::Starting | BridgePhase::Ready | BridgePhase::Idle | BridgePhase::BackingOff | BridgePhase::Failed => {
                 Self::Unavailable {
                     bridge,
                     reason,

@@ -6,48 +6,48 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    command::Command,
+    command::BridgeCommand,
     connector::SessionFactory,
-    context::Context,
-    error::Failure,
+    context::BridgeContext,
+    error::CallFailure,
     known::KnownTools,
     limits::CallLimits,
     owner_failures::OwnerFailures,
     publishing::ToolPublisher,
     sessions::SessionPool,
-    status::{Phase, Status, off},
+    status::{BridgePhase, BridgeStatus, off},
     status_channel::StatusChannel,
 };
 use crate::{
-    config::{self, Config, Standing},
-    credential::Denied,
-    mcp::{Bounds, LastWords, ServerInfo},
+    config::{self, Config, BridgeAvailability},
+    credential::CredentialError,
+    mcp::{AnswerLimits, LastOutput, ServerInfo},
     name::BridgeName,
     store::StoreError,
-    telemetry::Tally,
+    telemetry::BridgeCounters,
 };
 use tokio_util::sync::CancellationToken;
 
 /// The live state of a bridge. Its sessions write it; all others read it.
 #[derive(Debug)]
-pub struct Live {
+pub struct BridgeState {
     /// The last known tools. They stay while the server is down.
     pub tools: ToolPublisher,
     /// What the server last reported about itself.
     pub server: ArcSwapOption<ServerInfo>,
     /// The last output of the last child process.
-    pub last_words: ArcSwapOption<LastWords>,
+    pub last_words: ArcSwapOption<LastOutput>,
 }
 
 /// A bridge, as the rest of the program sees it.
 #[derive(Debug)]
 pub struct Bridge {
     /// The configuration.
-    pub config: Arc<config::Bridge>,
+    pub config: Arc<config::BridgeSettings>,
     /// What its sessions publish.
-    pub live: Live,
+    pub live: BridgeState,
     /// The counters for metrics.
-    pub tally: Arc<Tally>,
+    pub tally: Arc<BridgeCounters>,
     /// Opens sessions.
     pub(super) factory: Arc<SessionFactory>,
     /// The sessions.
@@ -59,7 +59,7 @@ pub struct Bridge {
     /// The status.
     pub(super) status: StatusChannel,
     /// Sends commands to the task.
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<BridgeCommand>,
 }
 
 impl Bridge {
@@ -67,18 +67,18 @@ impl Bridge {
     /// The sessions end when `stop` is canceled; `changed` is woken when the published tools or the
     /// status change.
     pub(super) fn new(
-        bridge: &config::Bridge,
+        bridge: &config::BridgeSettings,
         config: &Config,
-        context: &Context,
+        context: &BridgeContext,
         stop: CancellationToken,
         changed: &Arc<Notify>,
-    ) -> (Self, mpsc::Receiver<Command>) {
+    ) -> (Self, mpsc::Receiver<BridgeCommand>) {
         let (commands, inbox) = mpsc::channel(16);
         let status = match off(bridge) {
-            None => Status::plain(Phase::Starting),
-            Some(reason) => Status::disabled(reason),
+            None => BridgeStatus::plain(BridgePhase::Starting),
+            Some(reason) => BridgeStatus::disabled(reason),
         };
-        let bounds = Bounds {
+        let bounds = AnswerLimits {
             result_bytes_max: config.limits.result_bytes_max,
             tools_bytes_max: config.limits.tools_bytes_max,
         };
@@ -87,7 +87,7 @@ impl Bridge {
         let pool = SessionPool::new(own.sessions_max, own.session_idle, own.idle_stop);
         let factory = SessionFactory::new(&own, context.clone(), bounds, stop);
         let bridge = Self {
-            live: Live {
+            live: BridgeState {
                 tools: ToolPublisher::new(&own, config.flavor, context, Arc::clone(changed)),
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
@@ -136,7 +136,7 @@ impl Bridge {
         // Read this before the status: a new session that connects after this publishes another
         // value, which stays.
         let known = self.live.tools.load_full();
-        let is_down = matches!(self.status.phase(), Phase::BackingOff | Phase::Failed);
+        let is_down = matches!(self.status.phase(), BridgePhase::BackingOff | BridgePhase::Failed);
         is_down && !known.entries.is_empty() && self.live.tools.withdraw(&known)
     }
 
@@ -149,20 +149,20 @@ impl Bridge {
     /// Whether the bridge is enabled: not disabled by the operator, no variable missing, and logged
     /// in if it waits for a login.
     pub fn is_on(&self) -> bool {
-        self.status.phase() != Phase::Disabled
+        self.status.phase() != BridgePhase::Disabled
     }
 
     /// Whether the bridge is on; if not, what it waits for.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> BridgeAvailability {
         if self.is_on() {
-            Standing::On
+            BridgeAvailability::On
         } else {
             self.config.standing_while_off()
         }
     }
 
     /// The current status.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> BridgeStatus {
         self.status.get()
     }
 
@@ -181,7 +181,7 @@ impl Bridge {
 
     /// Makes the task end the session and reconnect, without waiting.
     pub fn reconnect(&self) {
-        self.tell(Command::Restart);
+        self.tell(BridgeCommand::Restart);
     }
 
     /// Whether the first attempt to connect has finished.
@@ -201,19 +201,19 @@ impl Bridge {
     }
 
     /// Sends a command. If the inbox is full, it already contains such a command.
-    pub(super) fn tell(&self, command: Command) {
+    pub(super) fn tell(&self, command: BridgeCommand) {
         if let Err(error) = self.commands.try_send(command) {
             tracing::debug!(bridge.name = %self.name(), %error, "the inbox of the bridge is full or closed; the command was dropped");
         }
     }
 
     /// The failure of a call in a status that allows no calls.
-    pub fn unavailable(&self, status: &Status) -> Failure {
-        Failure::of_status(&self.config, status)
+    pub fn unavailable(&self, status: &BridgeStatus) -> CallFailure {
+        CallFailure::of_status(&self.config, status)
     }
 
     /// The failure of a call of a caller who has no usable credential.
-    pub fn denied(&self, denied: Denied) -> Failure {
-        Failure::denied(&self.config, denied)
+    pub fn denied(&self, denied: CredentialError) -> CallFailure {
+        CallFailure::denied(&self.config, denied)
     }
 }

@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     error::SessionOpenError,
     handle::Bridge,
-    relist::Relist,
+    relist::RelistSchedule,
     sessions::{PoolEntry, SessionEndReason},
 };
 use crate::{
-    config::CredentialKind,
-    credential::Owner,
-    mcp::{ConnectError, Session},
+    config::CredentialScope,
+    credential::SessionOwner,
+    mcp::{ConnectError, ServerSession},
 };
 
 impl Bridge {
@@ -23,13 +23,13 @@ impl Bridge {
     pub(super) async fn connect(
         &self,
         entry: &PoolEntry,
-    ) -> Result<Arc<Session>, SessionOpenError> {
+    ) -> Result<Arc<ServerSession>, SessionOpenError> {
         let owner = entry.owner();
         let mut last_words = None;
         let known = self.pool.known();
         let connected = self.factory.open(owner, known, &mut last_words).await;
         // Other users must not read the output of one owner's process that failed.
-        if *owner == Owner::Shared {
+        if *owner == SessionOwner::Shared {
             self.live.last_words.store(last_words);
         }
         let session = connected?;
@@ -48,7 +48,7 @@ impl Bridge {
     }
 
     /// Serves a session until it ends or must be ended.
-    pub(super) async fn serve(&self, entry: &PoolEntry, session: &Session) -> SessionEndReason {
+    pub(super) async fn serve(&self, entry: &PoolEntry, session: &ServerSession) -> SessionEndReason {
         let reason = tokio::select! {
             () = self.factory.stop().cancelled() => SessionEndReason::Stopped,
             () = session.ended() => lost(session),
@@ -63,11 +63,11 @@ impl Bridge {
     }
 
     /// Reads the tool list again whenever it changed. If reading fails, the old list stays.
-    async fn follow_tools(&self, owner: &Owner, session: &Session) -> Infallible {
+    async fn follow_tools(&self, owner: &SessionOwner, session: &ServerSession) -> Infallible {
         if !self.publishes(owner) {
             return pending().await;
         }
-        let mut relist = Relist::default();
+        let mut relist = RelistSchedule::default();
         loop {
             session.tools_changed.notified().await;
             let noticed = Instant::now();
@@ -82,20 +82,20 @@ impl Bridge {
     }
 
     /// Reads the tool list of a session and publishes it.
-    async fn read_tools(&self, owner: &Owner, session: &Session) -> Result<(), ConnectError> {
+    async fn read_tools(&self, owner: &SessionOwner, session: &ServerSession) -> Result<(), ConnectError> {
         let tools = self.factory.list_tools(owner, session).await?;
         self.live.tools.publish(owner, tools).await
     }
 
     /// Whether the session of an owner publishes its tools. If there is a shared session, only that
     /// one does.
-    fn publishes(&self, owner: &Owner) -> bool {
-        *owner == Owner::Shared || self.config.credential != CredentialKind::Shared
+    fn publishes(&self, owner: &SessionOwner) -> bool {
+        *owner == SessionOwner::Shared || self.config.credential != CredentialScope::Shared
     }
 }
 
 /// Explains why a session ended on its own.
-fn lost(session: &Session) -> SessionEndReason {
+fn lost(session: &ServerSession) -> SessionEndReason {
     let words = session.last_words.as_ref();
     SessionEndReason::Lost(match words.and_then(|words| words.exit()) {
         Some(exit) => format!("the server exited ({exit})"),

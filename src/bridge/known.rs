@@ -13,11 +13,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{context::Context, tools::Toolset};
+use super::{context::BridgeContext, tools::ToolList};
 use crate::{
-    access::{Explanation, View},
+    access::{AccessExplanation, Permissions},
     config,
-    credential::Credentials,
+    credential::CredentialProvider,
     name::{BridgeName, ToolName},
     near, plain_text,
     store::{Store, StoreError},
@@ -44,7 +44,7 @@ pub struct KnownTools {
 
 /// One tool as it stands in the database.
 #[derive(Debug, Serialize, Deserialize)]
-struct Written {
+struct StoredTool {
     /// The name that callers use.
     name: String,
     /// The name that the server uses.
@@ -58,7 +58,7 @@ struct Written {
 
 /// Writes the lists of a bridge into the database, the newest last.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct ToolListWriter {
     /// Counts the lists.
     turns: Arc<AtomicU64>,
     /// The list that was last written, and its number.
@@ -92,13 +92,13 @@ impl KnownTools {
     }
 
     /// The published tools.
-    pub(super) fn of(set: &Toolset) -> Option<Self> {
+    pub(super) fn of(set: &ToolList) -> Option<Self> {
         Self::from_json(&to_json(set))
     }
 
     /// Reads what [`to_json`] wrote.
     pub(super) fn from_json(text: &str) -> Option<Self> {
-        let written: Vec<Written> = serde_json::from_str(text).ok()?;
+        let written: Vec<StoredTool> = serde_json::from_str(text).ok()?;
         let mut known = Self::default();
         for entry in written {
             let name = ToolName::parse(&entry.name)?;
@@ -113,7 +113,7 @@ impl KnownTools {
 /// A bridge that has tools, and none of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("bridge `{bridge}` has no tool `{tool}` now{meant}")]
-pub struct Unlisted {
+pub struct UnknownToolError {
     /// The bridge.
     bridge: String,
     /// The name, as much of it as goes into a sentence.
@@ -126,12 +126,12 @@ pub struct Unlisted {
 /// same facts. While nothing is known of the bridge's tools, the name alone decides, and where it depends on
 /// whether the tool only reads, the explanation says so.
 pub fn explain_tool(
-    view: &View,
+    view: &Permissions,
     bridge: &BridgeName,
-    config: Option<&config::Bridge>,
+    config: Option<&config::BridgeSettings>,
     tool: &str,
     known: Option<&KnownTools>,
-) -> Result<Explanation, Unlisted> {
+) -> Result<AccessExplanation, UnknownToolError> {
     let unlisted = || {
         let names = known.map_or(&[][..], KnownTools::tools).iter();
         let near = near::nearest(tool, names.map(|tool| tool.name.as_str()), NEAREST_MAX);
@@ -140,7 +140,7 @@ pub fn explain_tool(
             near => format!("; did you mean {}?", near::either(near)),
         };
         let shown: String = tool.chars().take(NAME_CHARS_SHOWN).collect();
-        Unlisted {
+        UnknownToolError {
             bridge: bridge.to_string(),
             tool: plain_text::line(&shown).into_owned(),
             meant,
@@ -151,7 +151,7 @@ pub fn explain_tool(
         return Ok(view.explain(bridge, Some(found)));
     }
     let name = ToolName::parse(tool).ok_or_else(unlisted)?;
-    let names = |config: &config::Bridge| {
+    let names = |config: &config::BridgeSettings| {
         let server_name = config.rename.get(tool).or_else(|| config.aliases.get(tool));
         server_name.cloned()
     };
@@ -160,7 +160,7 @@ pub fn explain_tool(
 }
 
 /// What stands in the database of these tools.
-fn to_json(set: &Toolset) -> String {
+fn to_json(set: &ToolList) -> String {
     let mut aliases = HashMap::<&ToolName, Vec<String>>::new();
     for (name, entry) in set.names() {
         if *name != entry.tool.name {
@@ -174,7 +174,7 @@ fn to_json(set: &Toolset) -> String {
         let tool = &entry.tool;
         let mut aliases = aliases.remove(&tool.name).unwrap_or_default();
         aliases.sort();
-        Written {
+        StoredTool {
             name: tool.name.to_string(),
             server_name: tool.server_name.to_string(),
             read_only: tool.read_only,
@@ -185,14 +185,14 @@ fn to_json(set: &Toolset) -> String {
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-impl Notes {
+impl ToolListWriter {
     /// Writes down what is published now, beside the work of the bridge.
-    pub fn note(&self, context: &Context, bridge: &BridgeName, set: &Arc<Toolset>) {
+    pub fn note(&self, context: &BridgeContext, bridge: &BridgeName, set: &Arc<ToolList>) {
         if !context.notes_tools {
             return;
         }
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
-        let note = Note {
+        let note = PendingToolList {
             turn,
             turns: Arc::clone(&self.turns),
             written: Arc::clone(&self.written),
@@ -214,7 +214,7 @@ impl Notes {
 }
 
 /// One list on its way into the database.
-struct Note {
+struct PendingToolList {
     /// Its number.
     turn: u64,
     /// The number of the newest list.
@@ -222,14 +222,14 @@ struct Note {
     /// The list that was last written, and its number.
     written: Arc<Mutex<(u64, String)>>,
     /// Where it goes.
-    credentials: Arc<Credentials>,
+    credentials: Arc<CredentialProvider>,
     /// Whose list it is.
     bridge: BridgeName,
     /// The list.
-    set: Arc<Toolset>,
+    set: Arc<ToolList>,
 }
 
-impl Note {
+impl PendingToolList {
     /// Writes the list down; false if that has to be tried again. A newer list makes it needless.
     async fn is_settled(&self) -> bool {
         let mut last = self.written.lock().await;

@@ -5,43 +5,43 @@ use std::sync::Arc;
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    error::Failure,
-    slots::{Queued, Slot, Slots},
+    error::CallFailure,
+    slots::{QueueGuard, CallSlot, CallSlots},
 };
 use crate::{
     config,
-    rate::{CallerKey, Full},
+    rate::{CallerKey, FairShareError},
 };
 
 /// The limits of one bridge.
 #[derive(Debug)]
 pub(super) struct CallLimits {
     /// The configuration of the bridge.
-    config: Arc<config::Bridge>,
+    config: Arc<config::BridgeSettings>,
     /// Calls in flight, and those that wait for a slot or for the server.
-    slots: Arc<Slots>,
+    slots: Arc<CallSlots>,
     /// The bridge's share of the threads that check arguments.
     checks: Arc<Semaphore>,
 }
 
 impl CallLimits {
     /// The limits that the configuration sets.
-    pub fn new(config: &Arc<config::Bridge>) -> Self {
+    pub fn new(config: &Arc<config::BridgeSettings>) -> Self {
         Self {
             config: Arc::clone(config),
-            slots: Slots::new(config.concurrency, config.queue),
+            slots: CallSlots::new(config.concurrency, config.queue),
             checks: Arc::new(Semaphore::new(1)),
         }
     }
 
     /// Takes a slot, either immediately or after a bounded wait.
-    pub async fn take(&self, caller: CallerKey, deadline: Instant) -> Result<Slot, Failure> {
+    pub async fn take(&self, caller: CallerKey, deadline: Instant) -> Result<CallSlot, CallFailure> {
         let slot = self.slots.take(caller, deadline).await;
         slot.map_err(|full| self.busy(full))
     }
 
     /// Counts a waiting call, unless too many wait already.
-    pub fn queue(&self, caller: CallerKey) -> Result<Queued, Failure> {
+    pub fn queue(&self, caller: CallerKey) -> Result<QueueGuard, CallFailure> {
         self.slots.wait(caller).map_err(|full| self.busy(full))
     }
 
@@ -61,11 +61,11 @@ impl CallLimits {
     }
 
     /// The failure of a call for which there is no slot and no place in the queue.
-    fn busy(&self, full: Full) -> Failure {
+    fn busy(&self, full: FairShareError) -> CallFailure {
         let name = self.config.name.to_string();
         match full {
-            Full::All => Failure::Busy(name, self.config.concurrency),
-            Full::Own => Failure::OwnShare(name),
+            FairShareError::All => CallFailure::Busy(name, self.config.concurrency),
+            FairShareError::Own => CallFailure::OwnShare(name),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bridges: one supervised task for each bridge.
 //!
-//! [`Registry`] owns the tasks and turns a configuration into running bridges. [`Bridge`] is the
-//! cheap handle that callers hold. [`catalogue::Catalogue`] holds everything that the bridges
+//! [`BridgeRegistry`] owns the tasks and turns a configuration into running bridges. [`Bridge`] is the
+//! cheap handle that callers hold. [`catalogue::ToolCatalog`] holds everything that the bridges
 //! publish and is swapped as one value.
 
 mod await_login;
@@ -35,13 +35,13 @@ mod tool_lists;
 mod tools;
 mod traced;
 
-pub use call::Order;
-pub use checks::Unaccepted;
-pub use context::Context;
-pub use error::Failure;
+pub use call::ToolCall;
+pub use checks::ArgumentCheckError;
+pub use context::BridgeContext;
+pub use error::CallFailure;
 pub use handle::Bridge;
 pub use known::{KnownTools, explain_tool};
-pub use registry::Registry;
-pub use roster::Roster;
-pub use status::Phase;
-pub use tools::Entry;
+pub use registry::BridgeRegistry;
+pub use roster::BridgeSet;
+pub use status::BridgePhase;
+pub use tools::ToolEntry;

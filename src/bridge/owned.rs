@@ -1,4 +1,4 @@
-//! Sessions of owners other than [`Owner::Shared`]: a call opens the session of its owner. A
+//! Sessions of owners other than [`SessionOwner::SharedParts`]: a call opens the session of its owner. A
 //! failure is reported to this owner only, and does not change the status of the bridge.
 
 use std::sync::Arc;
@@ -10,33 +10,33 @@ use tokio::{
 
 use super::{
     checkout::START_WAIT_MAX,
-    error::{Failure, SessionOpenError},
+    error::{CallFailure, SessionOpenError},
     handle::Bridge,
     sessions::{OpenTurn, PoolEntry, SessionCheckout, SessionEndReason},
-    status::{Phase, Status},
+    status::{BridgePhase, BridgeStatus},
 };
 use crate::{
-    config::CredentialKind,
-    credential::Owner,
-    mcp::{ConnectError, Session},
+    config::CredentialScope,
+    credential::SessionOwner,
+    mcp::{ConnectError, ServerSession},
 };
 
 /// How many times a call takes a new entry because its entry was given up while the call waited.
 const ENTRIES_MAX: usize = 3;
 
 /// The session that was opened for an entry; `None` if the entry was given up in the meantime.
-type Opened = Result<Option<Arc<Session>>, Failure>;
+type Opened = Result<Option<Arc<ServerSession>>, CallFailure>;
 
 impl Bridge {
     /// Returns the session of an owner. Opens it if there is none.
     pub(super) async fn owned_session(
         self: &Arc<Self>,
-        owner: &Owner,
+        owner: &SessionOwner,
         deadline: Instant,
-    ) -> Result<(SessionCheckout, Arc<Session>), Failure> {
+    ) -> Result<(SessionCheckout, Arc<ServerSession>), CallFailure> {
         let patience = deadline.min(Instant::now() + START_WAIT_MAX);
         for _ in 0..ENTRIES_MAX {
-            let busy = || Failure::Busy(self.name().to_string(), self.config.sessions_max);
+            let busy = || CallFailure::Busy(self.name().to_string(), self.config.sessions_max);
             let checkout = self.pool.entry(owner).ok_or_else(busy)?;
             if let Some(session) = checkout.entry().session() {
                 return Ok((checkout, session));
@@ -51,8 +51,8 @@ impl Bridge {
     }
 
     /// A failure that a later retry may resolve.
-    fn not_yet(&self, reason: &str) -> Failure {
-        Failure::Unavailable {
+    fn not_yet(&self, reason: &str) -> CallFailure {
+        CallFailure::Unavailable {
             bridge: self.name().to_string(),
             reason: reason.to_owned(),
             retry_after: 1,
@@ -128,7 +128,7 @@ impl Bridge {
     }
 
     /// Serves the session of an owner from its start to its end.
-    async fn keep_owned(self: Arc<Self>, entry: Arc<PoolEntry>, session: Arc<Session>) {
+    async fn keep_owned(self: Arc<Self>, entry: Arc<PoolEntry>, session: Arc<ServerSession>) {
         match self.serve(&entry, &session).await {
             SessionEndReason::Lost(_) => self.tally.failures.one(),
             SessionEndReason::Ended(because) => {
@@ -136,7 +136,7 @@ impl Bridge {
                 // The server would flood the owner's next session too.
                 let error = ConnectError::Ended(because);
                 tracing::warn!(bridge.name = %self.name(), %error, "the bridge ended a session");
-                let failure = Failure::unopened(&self.config, SessionOpenError::Connect(error));
+                let failure = CallFailure::unopened(&self.config, SessionOpenError::Connect(error));
                 self.failures.note_unruly(entry.owner(), failure);
             }
             SessionEndReason::Stopped
@@ -153,7 +153,7 @@ impl Bridge {
 
     /// Returns the recorded failure of an owner if their last session recently sent too much, or if
     /// the server rejected the token that they still have.
-    async fn refused_before(&self, owner: &Owner) -> Option<Failure> {
+    async fn refused_before(&self, owner: &SessionOwner) -> Option<CallFailure> {
         if let Some(failure) = self.failures.unruly(owner) {
             return Some(failure);
         }
@@ -166,8 +166,8 @@ impl Bridge {
 
     /// Records why a session could not be opened. If the server rejected a token that has not
     /// expired, this avoids asking the server again with every call.
-    async fn noted(&self, owner: &Owner, error: SessionOpenError) -> Failure {
-        let failure = Failure::unopened(&self.config, error);
+    async fn noted(&self, owner: &SessionOwner, error: SessionOpenError) -> CallFailure {
+        let failure = CallFailure::unopened(&self.config, error);
         if failure.wants_login()
             && let Some(Ok(token)) = self.factory.token(owner).await
         {
@@ -178,33 +178,33 @@ impl Bridge {
 
     /// Publishes the status of a bridge that has only sessions of owners.
     pub(super) fn tell_owned_status(&self) {
-        if self.config.credential == CredentialKind::Shared || self.factory.stop().is_cancelled() {
+        if self.config.credential == CredentialScope::Shared || self.factory.stop().is_cancelled() {
             return;
         }
         let status = if self.pool.owned() > 0 {
-            Status::plain(Phase::Ready)
+            BridgeStatus::plain(BridgePhase::Ready)
         } else if !self.live.tools.load().entries.is_empty() {
-            Status::plain(Phase::Idle)
+            BridgeStatus::plain(BridgePhase::Idle)
         } else {
             let name = self.name();
             let reason = match self.config.credential {
-                CredentialKind::Group => {
+                CredentialScope::Group => {
                     "its tools are unknown until a member of a group with keys calls it".to_owned()
                 }
-                CredentialKind::Caller | CredentialKind::Shared => {
+                CredentialScope::Caller | CredentialScope::Shared => {
                     format!("no user has connected an account yet at /oauth/{name}/connect")
                 }
             };
-            Status {
+            BridgeStatus {
                 reason: Some(reason),
-                ..Status::plain(Phase::NeedsLogin)
+                ..BridgeStatus::plain(BridgePhase::NeedsLogin)
             }
         };
         self.status.set(status);
     }
 
     /// Ends the session of an owner who disconnected their account.
-    pub fn dismiss(&self, owner: &Owner) {
+    pub fn dismiss(&self, owner: &SessionOwner) {
         self.pool.dismiss(owner);
     }
 }

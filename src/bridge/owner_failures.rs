@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use super::error::Failure;
-use crate::{credential::Owner, secret::Secret};
+use super::error::CallFailure;
+use crate::{credential::SessionOwner, secret::Secret};
 
 /// A token that the server rejected is presented again after this time. The server may accept it
 /// later without a new login, and this avoids frequent retries.
@@ -21,9 +21,9 @@ const OWNERS_MAX: u64 = 10_000;
 pub(super) struct OwnerFailures {
     /// Tokens that the server rejected although they have not expired, and what their owner was
     /// told.
-    refused: Cache<Owner, (Secret, Failure)>,
+    refused: Cache<SessionOwner, (Secret, CallFailure)>,
     /// Owners whose session was ended because of what its server sent, and what they are told.
-    unruly: Cache<Owner, Failure>,
+    unruly: Cache<SessionOwner, CallFailure>,
 }
 
 impl OwnerFailures {
@@ -38,22 +38,22 @@ impl OwnerFailures {
     }
 
     /// The token of an owner that the server rejected, and what the owner was told.
-    pub fn refused(&self, owner: &Owner) -> Option<(Secret, Failure)> {
+    pub fn refused(&self, owner: &SessionOwner) -> Option<(Secret, CallFailure)> {
         self.refused.get(owner)
     }
 
     /// Notes that the server rejected the token of an owner.
-    pub fn note_refused(&self, owner: &Owner, token: Secret, failure: Failure) {
+    pub fn note_refused(&self, owner: &SessionOwner, token: Secret, failure: CallFailure) {
         self.refused.insert(owner.clone(), (token, failure));
     }
 
     /// What an owner is told whose last session sent too much.
-    pub fn unruly(&self, owner: &Owner) -> Option<Failure> {
+    pub fn unruly(&self, owner: &SessionOwner) -> Option<CallFailure> {
         self.unruly.get(owner)
     }
 
     /// Notes that the session of an owner sent too much.
-    pub fn note_unruly(&self, owner: &Owner, failure: Failure) {
+    pub fn note_unruly(&self, owner: &SessionOwner, failure: CallFailure) {
         self.unruly.insert(owner.clone(), failure);
     }
 }

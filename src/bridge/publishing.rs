@@ -9,14 +9,14 @@ use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    context::Context,
-    known::{KnownTools, Notes},
-    tool_lists::{Gathered, SessionTools},
-    tools::{Toolset, without_secrets},
+    context::BridgeContext,
+    known::{KnownTools, ToolListWriter},
+    tool_lists::{MergedToolList, SessionTools},
+    tools::{ToolList, without_secrets},
 };
 use crate::{
     config::{self, Flavor},
-    credential::Owner,
+    credential::SessionOwner,
     mcp::ConnectError,
     store::StoreError,
 };
@@ -28,19 +28,19 @@ const WARNINGS_LOGGED_MAX: usize = 20;
 #[derive(Debug)]
 pub struct ToolPublisher {
     /// The published tools.
-    published: ArcSwap<Toolset>,
+    published: ArcSwap<ToolList>,
     /// The tools that the sessions of owners listed.
-    gathered: Arc<Mutex<Gathered>>,
+    gathered: Arc<Mutex<MergedToolList>>,
     /// Held while a merged list is published.
     turn: tokio::sync::Mutex<()>,
     /// Stores the names of the published tools.
-    notes: Notes,
+    notes: ToolListWriter,
     /// The configuration of the bridge.
-    config: Arc<config::Bridge>,
+    config: Arc<config::BridgeSettings>,
     /// How tools are published.
     flavor: Flavor,
     /// What all bridges share.
-    context: Context,
+    context: BridgeContext,
     /// Woken when the published tools change.
     changed: Arc<Notify>,
 }
@@ -48,16 +48,16 @@ pub struct ToolPublisher {
 impl ToolPublisher {
     /// Publishes no tools yet.
     pub(super) fn new(
-        config: &Arc<config::Bridge>,
+        config: &Arc<config::BridgeSettings>,
         flavor: Flavor,
-        context: Context,
+        context: BridgeContext,
         changed: Arc<Notify>,
     ) -> Self {
         Self {
             published: ArcSwap::default(),
             gathered: Arc::default(),
             turn: tokio::sync::Mutex::default(),
-            notes: Notes::default(),
+            notes: ToolListWriter::default(),
             config: Arc::clone(config),
             flavor,
             context,
@@ -66,12 +66,12 @@ impl ToolPublisher {
     }
 
     /// The published tools.
-    pub fn load(&self) -> Guard<Arc<Toolset>> {
+    pub fn load(&self) -> Guard<Arc<ToolList>> {
         self.published.load()
     }
 
     /// The published tools, to keep for longer.
-    pub fn load_full(&self) -> Arc<Toolset> {
+    pub fn load_full(&self) -> Arc<ToolList> {
         self.published.load_full()
     }
 
@@ -83,8 +83,8 @@ impl ToolPublisher {
     }
 
     /// Stops publishing these tools, unless others are published by now. Returns whether it did.
-    pub(super) fn withdraw(&self, known: &Arc<Toolset>) -> bool {
-        let empty = Arc::new(Toolset::default());
+    pub(super) fn withdraw(&self, known: &Arc<ToolList>) -> bool {
+        let empty = Arc::new(ToolList::default());
         let found = self.published.compare_and_swap(known, empty);
         self.changed.notify_one();
         Arc::ptr_eq(&found, known)
@@ -93,10 +93,10 @@ impl ToolPublisher {
     /// Publishes the tool list of an owner's session.
     pub(super) async fn publish(
         &self,
-        owner: &Owner,
+        owner: &SessionOwner,
         tools: SessionTools,
     ) -> Result<(), ConnectError> {
-        if *owner == Owner::Shared {
+        if *owner == SessionOwner::Shared {
             return self.swap(tools).await;
         }
         if self.gather(Some(owner), tools).await? {
@@ -109,7 +109,7 @@ impl ToolPublisher {
     /// changed.
     async fn gather(
         &self,
-        owner: Option<&Owner>,
+        owner: Option<&SessionOwner>,
         mut tools: SessionTools,
     ) -> Result<bool, ConnectError> {
         let _turn = self.turn.lock().await;
@@ -146,11 +146,11 @@ impl ToolPublisher {
     }
 
     /// Compiles the tools on a thread where they do not block the async runtime.
-    async fn compile(&self, tools: SessionTools) -> Result<Toolset, ConnectError> {
+    async fn compile(&self, tools: SessionTools) -> Result<ToolList, ConnectError> {
         let (config, flavor) = (Arc::clone(&self.config), self.flavor);
         let (old, redactor) = (self.load_full(), self.context.redactor.clone());
         let compiling =
-            move || Toolset::compile(tools.list, tools.flaws, &config, flavor, &old, &redactor);
+            move || ToolList::compile(tools.list, tools.flaws, &config, flavor, &old, &redactor);
         let compiled = self.context.tracker.spawn_blocking(compiling);
         compiled.await.map_err(|error| {
             ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))
@@ -158,11 +158,11 @@ impl ToolPublisher {
     }
 
     /// Forgets which tools the ended session of an owner listed.
-    pub(super) fn forget_session(&self, owner: &Owner) {
+    pub(super) fn forget_session(&self, owner: &SessionOwner) {
         self.gathered().leave(owner);
     }
 
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+    fn gathered(&self) -> MutexGuard<'_, MergedToolList> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! [`Registry`]: runs the bridges of a configuration and publishes what they offer.
+//! [`BridgeRegistry`]: runs the bridges of a configuration and publishes what they offer.
 
 use std::{
     collections::BTreeMap,
@@ -11,14 +11,14 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalogue::Catalogue, context::Context, handle::Bridge, roster::Roster, status::off,
+    catalogue::ToolCatalog, context::BridgeContext, handle::Bridge, roster::BridgeSet, status::off,
     supervisor::Supervisor,
 };
 use crate::{
-    access::View,
-    config::{self, Config, Flavor, Plan},
+    access::Permissions,
+    config::{self, Config, Flavor, ReloadPlan},
     name::BridgeName,
-    openapi::Document,
+    openapi::RenderedDocument,
     secret::Redactor,
 };
 
@@ -35,38 +35,38 @@ const PUBLISH_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// The running bridges.
 #[derive(Debug)]
-pub struct Registry {
+pub struct BridgeRegistry {
     /// What all bridges share.
-    context: Context,
+    context: BridgeContext,
     /// All bridges.
-    roster: ArcSwap<Roster>,
+    roster: ArcSwap<BridgeSet>,
     /// What they publish.
-    catalogue: ArcSwap<Catalogue>,
+    catalogue: ArcSwap<ToolCatalog>,
     /// The configuration in effect.
     config: ArcSwap<Config>,
     /// The tasks.
-    tasks: Mutex<BTreeMap<BridgeName, Task>>,
+    tasks: Mutex<BTreeMap<BridgeName, BridgeTask>>,
     /// Woken when any bridge changes.
     changed: Arc<Notify>,
 }
 
 /// The handles of a bridge's task.
 #[derive(Debug, Clone)]
-struct Task {
+struct BridgeTask {
     /// Cancel it to end the task.
     stop: CancellationToken,
     /// Canceled when the task has ended.
     done: CancellationToken,
 }
 
-impl Registry {
+impl BridgeRegistry {
     /// Starts the bridges of a configuration without waiting for them.
-    pub fn start(config: &Arc<Config>, context: Context) -> Arc<Self> {
+    pub fn start(config: &Arc<Config>, context: BridgeContext) -> Arc<Self> {
         let registry = Arc::new(Self {
-            roster: ArcSwap::from_pointee(Roster::default()),
-            catalogue: ArcSwap::from_pointee(Catalogue::build(
+            roster: ArcSwap::from_pointee(BridgeSet::default()),
+            catalogue: ArcSwap::from_pointee(ToolCatalog::build(
                 config,
-                &Roster::default(),
+                &BridgeSet::default(),
                 &context.redactor,
             )),
             config: ArcSwap::new(Arc::clone(config)),
@@ -74,7 +74,7 @@ impl Registry {
             changed: Arc::new(Notify::new()),
             context,
         });
-        registry.apply(config, &Plan::default());
+        registry.apply(config, &ReloadPlan::default());
         registry.publish();
         let publisher = Arc::clone(&registry).publish_changes();
         registry.context.tracker.spawn(publisher);
@@ -83,7 +83,7 @@ impl Registry {
 
     /// Applies a new configuration. Bridges that the plan keeps keep their session; the others are
     /// ended and started.
-    pub fn apply(&self, config: &Arc<Config>, plan: &Plan) {
+    pub fn apply(&self, config: &Arc<Config>, plan: &ReloadPlan) {
         self.config.store(Arc::clone(config));
         let old = self.roster.load_full();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,7 +106,7 @@ impl Registry {
         for task in gone.values() {
             task.stop.cancel();
         }
-        self.roster.store(Arc::new(Roster::new(bridges)));
+        self.roster.store(Arc::new(BridgeSet::new(bridges)));
         self.changed.notify_one();
     }
 
@@ -114,11 +114,11 @@ impl Registry {
     /// time would compete for its files and ports.
     fn spawn(
         &self,
-        wanted: &config::Bridge,
+        wanted: &config::BridgeSettings,
         config: &Config,
         known: Option<&Arc<Bridge>>,
-        previous: Option<Task>,
-    ) -> (Arc<Bridge>, Option<Task>) {
+        previous: Option<BridgeTask>,
+    ) -> (Arc<Bridge>, Option<BridgeTask>) {
         let stop = self.context.stop.child_token();
         let (mut bridge, inbox) =
             Bridge::new(wanted, config, &self.context, stop.clone(), &self.changed);
@@ -130,7 +130,7 @@ impl Registry {
             previous.inspect(|task| task.stop.cancel());
             return (bridge, None);
         }
-        let task = Task {
+        let task = BridgeTask {
             stop,
             done: CancellationToken::new(),
         };
@@ -158,12 +158,12 @@ impl Registry {
     }
 
     /// All bridges.
-    pub fn roster(&self) -> Guard<Arc<Roster>> {
+    pub fn roster(&self) -> Guard<Arc<BridgeSet>> {
         self.roster.load()
     }
 
     /// What they publish.
-    pub fn catalogue(&self) -> Guard<Arc<Catalogue>> {
+    pub fn catalogue(&self) -> Guard<Arc<ToolCatalog>> {
         self.catalogue.load()
     }
 
@@ -173,8 +173,8 @@ impl Registry {
     pub async fn document(
         &self,
         bridge: Option<&BridgeName>,
-        view: Option<&View>,
-    ) -> Option<Document> {
+        view: Option<&Permissions>,
+    ) -> Option<RenderedDocument> {
         let catalogue = self.catalogue.load_full();
         let part = view.and_then(|view| catalogue.part(bridge, view));
         let (Some(part), true) = (part, catalogue.whole(bridge).is_some()) else {
@@ -230,7 +230,7 @@ impl Registry {
     /// Rebuilds the catalogue.
     fn publish(&self) {
         let config = self.config.load_full();
-        let catalogue = Catalogue::build(&config, &self.roster(), &self.context.redactor);
+        let catalogue = ToolCatalog::build(&config, &self.roster(), &self.context.redactor);
         self.catalogue.store(Arc::new(catalogue));
     }
 

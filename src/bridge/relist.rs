@@ -1,4 +1,4 @@
-//! [`Relist`]: decides when a changed tool list is read again. Pure.
+//! [`RelistSchedule`]: decides when a changed tool list is read again. Pure.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ const REST_FACTOR: u32 = 19;
 /// Paces the readings of one session's tool list. A change during the pause is not lost: the list
 /// is read after the pause.
 #[derive(Debug, Default)]
-pub(super) struct Relist {
+pub(super) struct RelistSchedule {
     /// How long the last reading took, and when it ended.
     last: Option<(Duration, Instant)>,
     /// When to read the changed list.
     due: Option<Instant>,
 }
 
-impl Relist {
+impl RelistSchedule {
     /// Notes that the list changed.
     pub fn changed(&mut self, now: Instant) {
         let delay = self.delay(now);
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn the_first_change_is_read_soon_and_the_next_ones_are_paced() {
         let begun = Instant::now();
-        let mut relist = Relist::default();
+        let mut relist = RelistSchedule::default();
         assert_eq!(relist.delay(begun), DEBOUNCE);
         let ended = begun + Duration::from_millis(10);
         relist.was_read(begun, ended);
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_list_that_takes_long_is_read_rarely() {
         let begun = Instant::now();
-        let mut relist = Relist::default();
+        let mut relist = RelistSchedule::default();
         let ended = begun + Duration::from_secs(1);
         relist.was_read(begun, ended);
         assert_eq!(relist.delay(ended), Duration::from_secs(19));

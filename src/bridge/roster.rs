@@ -1,29 +1,29 @@
-//! [`Roster`]: all bridges, by name and in the order of the configuration file.
+//! [`BridgeSet`]: all bridges, by name and in the order of the configuration file.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::handle::Bridge;
-use crate::{name::BridgeName, openapi::IdOwners};
+use crate::{name::BridgeName, openapi::OperationIdOwners};
 
 /// The bridges of one configuration. It is replaced as a whole.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub struct BridgeSet {
     /// In the order of the file.
     bridges: Vec<Arc<Bridge>>,
     /// By name.
     by_name: HashMap<BridgeName, Arc<Bridge>>,
     /// Which bridge owns an operation ID or a flat path.
-    id_owners: IdOwners,
+    id_owners: OperationIdOwners,
 }
 
-impl Roster {
+impl BridgeSet {
     /// A roster of these bridges.
     pub(super) fn new(bridges: Vec<Arc<Bridge>>) -> Self {
         let by_name = bridges
             .iter()
             .map(|bridge| (bridge.name().clone(), Arc::clone(bridge)))
             .collect();
-        let id_owners = IdOwners::new(bridges.iter().map(|bridge| bridge.name()));
+        let id_owners = OperationIdOwners::new(bridges.iter().map(|bridge| bridge.name()));
         Self {
             bridges,
             by_name,
@@ -32,7 +32,7 @@ impl Roster {
     }
 
     /// Decides which bridge an operation ID or a flat path belongs to.
-    pub fn id_owners(&self) -> &IdOwners {
+    pub fn id_owners(&self) -> &OperationIdOwners {
         &self.id_owners
     }
 

@@ -19,10 +19,10 @@ use tokio_util::task::{
     task_tracker::{TaskTrackerToken, TrackedFuture},
 };
 
-use super::{error::Failure, status::Backoff};
+use super::{error::CallFailure, status::Backoff};
 use crate::{
-    credential::Owner,
-    mcp::{Known, Session},
+    credential::SessionOwner,
+    mcp::{DetectedProtocol, ServerSession},
 };
 
 /// How long the calls in flight may still run after their session must end. The successor of a
@@ -53,16 +53,16 @@ pub(super) enum SessionEndReason {
 /// The sessions of one bridge.
 #[derive(Debug)]
 pub(super) struct SessionPool {
-    /// The entry of [`Owner::Shared`].
+    /// The entry of [`SessionOwner::SharedParts`].
     shared: ArcSwap<PoolEntry>,
     /// The entries of all other owners.
-    owned: Mutex<HashMap<Owner, Arc<PoolEntry>>>,
+    owned: Mutex<HashMap<SessionOwner, Arc<PoolEntry>>>,
     /// The maximum number of sessions, without the shared one.
     max: usize,
     /// A session ends after this long without a call, unless it is the shared one.
     idle: Duration,
     /// What one connect learned about the server, for the next.
-    known: Mutex<Known>,
+    known: Mutex<DetectedProtocol>,
     /// The tasks that open and serve sessions.
     tasks: TaskTracker,
 }
@@ -71,13 +71,13 @@ pub(super) struct SessionPool {
 #[derive(Debug)]
 pub(super) struct PoolEntry {
     /// The owner.
-    owner: Owner,
+    owner: SessionOwner,
     /// The session ends after this long without a call.
     idle: Option<Duration>,
     /// Held by the one task that opens the session.
     turn: Arc<tokio::sync::Mutex<OpenBackoff>>,
     /// The session, while there is one.
-    session: ArcSwapOption<Session>,
+    session: ArcSwapOption<ServerSession>,
     /// Calls that use the session or wait for it. All entries of the shared session have them in
     /// common.
     calls: TaskTracker,
@@ -96,7 +96,7 @@ pub(super) struct OpenBackoff {
     /// Counts consecutive failures.
     backoff: Backoff,
     /// The error to return without another attempt, and until when.
-    last: Option<(Instant, Failure)>,
+    last: Option<(Instant, CallFailure)>,
 }
 
 /// A call that uses the session of an entry or waits for it. The session does not become idle while
@@ -114,7 +114,7 @@ impl SessionPool {
     /// session ends after `shared_idle` without a call, any other after `idle`.
     pub fn new(max: usize, idle: Duration, shared_idle: Option<Duration>) -> Self {
         Self {
-            shared: ArcSwap::from_pointee(PoolEntry::new(Owner::Shared, shared_idle)),
+            shared: ArcSwap::from_pointee(PoolEntry::new(SessionOwner::Shared, shared_idle)),
             owned: Mutex::default(),
             max,
             idle,
@@ -136,7 +136,7 @@ impl SessionPool {
     }
 
     /// Whether an owner has a place.
-    pub fn has(&self, owner: &Owner) -> bool {
+    pub fn has(&self, owner: &SessionOwner) -> bool {
         self.lock().contains_key(owner)
     }
 
@@ -152,7 +152,7 @@ impl SessionPool {
     }
 
     /// The open sessions.
-    pub fn sessions(&self) -> Vec<Arc<Session>> {
+    pub fn sessions(&self) -> Vec<Arc<ServerSession>> {
         let shared = self.shared.load().session.load_full();
         let entries = self.lock();
         let owned = entries.values().filter_map(|it| it.session.load_full());
@@ -160,17 +160,17 @@ impl SessionPool {
     }
 
     /// What is known about the server.
-    pub fn known(&self) -> Known {
+    pub fn known(&self) -> DetectedProtocol {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores what is known about the server.
-    pub fn learn(&self, known: Known) {
+    pub fn learn(&self, known: DetectedProtocol) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
     /// Uses the shared session, if it is open.
-    pub fn shared(&self) -> Option<(SessionCheckout, Arc<Session>)> {
+    pub fn shared(&self) -> Option<(SessionCheckout, Arc<ServerSession>)> {
         let checkout = SessionCheckout::of(&self.shared.load());
         let session = checkout.entry.session()?;
         Some((checkout, session))
@@ -187,7 +187,7 @@ impl SessionPool {
         let entry = Arc::new(PoolEntry {
             calls: old.calls.clone(),
             last_call: Arc::clone(&old.last_call),
-            ..PoolEntry::new(Owner::Shared, old.idle)
+            ..PoolEntry::new(SessionOwner::Shared, old.idle)
         });
         self.shared.store(Arc::clone(&entry));
         entry
@@ -195,7 +195,7 @@ impl SessionPool {
 
     /// Uses the entry of an owner. Without a free place, the owner whose last call is longest ago
     /// loses theirs. Returns `None` if every owner has a call in flight.
-    pub fn entry(&self, owner: &Owner) -> Option<SessionCheckout> {
+    pub fn entry(&self, owner: &SessionOwner) -> Option<SessionCheckout> {
         let mut entries = self.lock();
         if let Some(entry) = entries.get(owner).filter(|entry| !entry.must_end()) {
             return Some(SessionCheckout::of(entry));
@@ -216,7 +216,7 @@ impl SessionPool {
     }
 
     /// Ends the session of an owner, if there is one.
-    pub fn dismiss(&self, owner: &Owner) {
+    pub fn dismiss(&self, owner: &SessionOwner) {
         if let Some(entry) = self.lock().remove(owner) {
             entry.end(SessionEndReason::Released);
         }
@@ -227,7 +227,7 @@ impl SessionPool {
     pub async fn retire(
         &self,
         entry: &Arc<PoolEntry>,
-        session: &Session,
+        session: &ServerSession,
         calls_finish: bool,
     ) -> bool {
         self.release(entry);
@@ -256,13 +256,13 @@ impl SessionPool {
         entries.for_each(|entry| entry.end(SessionEndReason::Released));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Arc<PoolEntry>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionOwner, Arc<PoolEntry>>> {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl PoolEntry {
-    fn new(owner: Owner, idle: Option<Duration>) -> Self {
+    fn new(owner: SessionOwner, idle: Option<Duration>) -> Self {
         let calls = TaskTracker::new();
         // Calls can begin anyway. This makes `wait` return when none is left.
         calls.close();
@@ -278,17 +278,17 @@ impl PoolEntry {
     }
 
     /// The owner.
-    pub fn owner(&self) -> &Owner {
+    pub fn owner(&self) -> &SessionOwner {
         &self.owner
     }
 
     /// The session, if calls may use it.
-    pub fn session(&self) -> Option<Arc<Session>> {
+    pub fn session(&self) -> Option<Arc<ServerSession>> {
         self.session.load_full().filter(|_| !self.must_end())
     }
 
     /// Attaches the session that was opened for this entry.
-    pub fn attach(&self, session: Session) -> Arc<Session> {
+    pub fn attach(&self, session: ServerSession) -> Arc<ServerSession> {
         let session = Arc::new(session);
         self.session.store(Some(Arc::clone(&session)));
         session
@@ -359,18 +359,18 @@ impl PoolEntry {
 
 impl OpenBackoff {
     /// The error to return without another attempt, if the last attempt failed recently.
-    pub fn told(&self) -> Option<Failure> {
+    pub fn told(&self) -> Option<CallFailure> {
         let (until, failure) = self.last.as_ref()?;
         (Instant::now() < *until).then(|| failure.clone())
     }
 
     /// Makes the calls that wait for the same turn fail with the same error.
-    pub fn told_to_all(&mut self, failure: &Failure) {
+    pub fn told_to_all(&mut self, failure: &CallFailure) {
         self.last = Some((Instant::now() + TOLD, failure.clone()));
     }
 
     /// Notes a failure and when the next attempt may start.
-    pub fn failed(&mut self, failure: &Failure) {
+    pub fn failed(&mut self, failure: &CallFailure) {
         let (_phase, delay) = self.backoff.ended(Duration::ZERO, rand::random());
         self.last = Some((Instant::now() + delay, failure.clone()));
     }
@@ -408,8 +408,8 @@ mod tests {
 
     const IDLE: Duration = Duration::from_millis(200);
 
-    fn owner(name: &str) -> Owner {
-        Owner::Group {
+    fn owner(name: &str) -> SessionOwner {
+        SessionOwner::Group {
             name: name.into(),
             revision: 1,
         }

@@ -1,4 +1,4 @@
-//! [`Slots`]: the running and waiting calls of a bridge, shared fairly among callers.
+//! [`CallSlots`]: the running and waiting calls of a bridge, shared fairly among callers.
 
 use std::{
     collections::VecDeque,
@@ -10,25 +10,25 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::rate::{ByCaller, CallerKey, Full, Policy};
+use crate::rate::{ByCaller, CallerKey, FairShareError, SharePolicy};
 
 /// The calls in flight, and the calls that wait for a slot or for the server.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct CallSlots {
     /// The maximum number of concurrent calls.
     max: usize,
     /// The maximum number of waiting calls.
     queue_max: usize,
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
 }
 
 /// Who runs and who waits.
 #[derive(Debug, Default)]
-struct State {
-    running: Count,
-    waiting: Count,
+struct SlotState {
+    running: CallCounts,
+    waiting: CallCounts,
     /// The calls that wait for a slot, in order of arrival.
-    line: VecDeque<Waiter>,
+    line: VecDeque<SlotWaiter>,
     /// For each caller, the number of the last turn that the caller got while others waited.
     turns: ByCaller<u64>,
     turn: u64,
@@ -36,34 +36,34 @@ struct State {
 
 /// A total and its parts by caller.
 #[derive(Debug, Default)]
-struct Count {
+struct CallCounts {
     total: usize,
     by_caller: ByCaller<usize>,
 }
 
 /// A call that waits for a slot.
 #[derive(Debug)]
-struct Waiter {
+struct SlotWaiter {
     caller: CallerKey,
-    turn: oneshot::Sender<Slot>,
+    turn: oneshot::Sender<CallSlot>,
 }
 
 /// A slot. When dropped, it passes to the next waiting call.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct CallSlot {
     /// `None` if the slot was never handed over.
-    slots: Option<Arc<Slots>>,
+    slots: Option<Arc<CallSlots>>,
     caller: CallerKey,
 }
 
 /// A place in the queue, given back on drop.
 #[derive(Debug)]
-pub(super) struct Queued {
-    slots: Arc<Slots>,
+pub(super) struct QueueGuard {
+    slots: Arc<CallSlots>,
     caller: CallerKey,
 }
 
-impl Slots {
+impl CallSlots {
     /// Slots for `max` concurrent calls and `queue_max` waiting calls.
     pub(super) fn new(max: usize, queue_max: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -78,7 +78,7 @@ impl Slots {
         self: &Arc<Self>,
         caller: CallerKey,
         deadline: Instant,
-    ) -> Result<Slot, Full> {
+    ) -> Result<CallSlot, FairShareError> {
         let (queued, mine) = {
             let mut state = self.lock();
             if state.line.is_empty() && self.may_run(&state, caller) {
@@ -87,7 +87,7 @@ impl Slots {
             }
             self.join(&mut state, caller)?;
             let (turn, mine) = oneshot::channel();
-            state.line.push_back(Waiter { caller, turn });
+            state.line.push_back(SlotWaiter { caller, turn });
             // A caller with fewer slots than the callers ahead need not wait for them.
             self.give_turns(&mut state);
             (self.queued(caller), mine)
@@ -99,11 +99,11 @@ impl Slots {
         }
         let mut state = self.lock();
         state.line.retain(|waiter| !waiter.turn.is_closed());
-        Err(Full::All)
+        Err(FairShareError::All)
     }
 
     /// Takes a place in the queue, unless the queue or this caller's share of it is full.
-    pub(super) fn wait(self: &Arc<Self>, caller: CallerKey) -> Result<Queued, Full> {
+    pub(super) fn wait(self: &Arc<Self>, caller: CallerKey) -> Result<QueueGuard, FairShareError> {
         self.join(&mut self.lock(), caller)?;
         Ok(self.queued(caller))
     }
@@ -119,21 +119,21 @@ impl Slots {
     }
 
     /// Whether a caller may have another slot.
-    fn may_run(&self, state: &State, caller: CallerKey) -> bool {
+    fn may_run(&self, state: &SlotState, caller: CallerKey) -> bool {
         let free = self.max.saturating_sub(state.running.total);
-        free > 0 && Policy::Dynamic.allows(state.running.of(caller), 1, free, self.max)
+        free > 0 && SharePolicy::Dynamic.allows(state.running.of(caller), 1, free, self.max)
     }
 
     /// Counts one more waiting call.
-    fn join(&self, state: &mut State, caller: CallerKey) -> Result<(), Full> {
+    fn join(&self, state: &mut SlotState, caller: CallerKey) -> Result<(), FairShareError> {
         let free = self.queue_max.saturating_sub(state.waiting.total);
         let own = state.waiting.of(caller);
         if free == 0 {
             let is_mostly_own = own > 0 && own * 2 >= state.waiting.total;
-            return Err(if is_mostly_own { Full::Own } else { Full::All });
+            return Err(if is_mostly_own { FairShareError::Own } else { FairShareError::All });
         }
-        if !Policy::Dynamic.allows(own, 1, free, self.queue_max) {
-            return Err(Full::Own);
+        if !SharePolicy::Dynamic.allows(own, 1, free, self.queue_max) {
+            return Err(FairShareError::Own);
         }
         state.waiting.add(caller);
         Ok(())
@@ -141,12 +141,12 @@ impl Slots {
 
     /// Gives free slots to waiting calls. The caller with the fewest slots is next. On a tie the
     /// caller whose last turn is longest ago is next, and then the one who arrived first.
-    fn give_turns(self: &Arc<Self>, state: &mut State) {
+    fn give_turns(self: &Arc<Self>, state: &mut SlotState) {
         while state.running.total < self.max && !state.line.is_empty() {
             let waiters = state.line.iter().enumerate();
             let next = waiters
                 .filter(|(_, waiter)| self.may_run(state, waiter.caller))
-                .min_by_key(|(place, Waiter { caller, .. })| {
+                .min_by_key(|(place, SlotWaiter { caller, .. })| {
                     let last = state.turns.get(caller).copied().unwrap_or_default();
                     (state.running.of(*caller), last, *place)
                 })
@@ -169,27 +169,27 @@ impl Slots {
         }
     }
 
-    fn slot(self: &Arc<Self>, caller: CallerKey) -> Slot {
-        Slot {
+    fn slot(self: &Arc<Self>, caller: CallerKey) -> CallSlot {
+        CallSlot {
             slots: Some(Arc::clone(self)),
             caller,
         }
     }
 
-    fn queued(self: &Arc<Self>, caller: CallerKey) -> Queued {
-        Queued {
+    fn queued(self: &Arc<Self>, caller: CallerKey) -> QueueGuard {
+        QueueGuard {
             slots: Arc::clone(self),
             caller,
         }
     }
 
     /// A thread that panicked while it held the lock left the state consistent.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Count {
+impl CallCounts {
     fn of(&self, caller: CallerKey) -> usize {
         self.by_caller.get(&caller).copied().unwrap_or_default()
     }
@@ -210,7 +210,7 @@ impl Count {
     }
 }
 
-impl Drop for Slot {
+impl Drop for CallSlot {
     fn drop(&mut self) {
         let Some(slots) = &self.slots else { return };
         let mut state = slots.lock();
@@ -221,7 +221,7 @@ impl Drop for Slot {
     }
 }
 
-impl Drop for Queued {
+impl Drop for QueueGuard {
     fn drop(&mut self) {
         self.slots.lock().waiting.remove(self.caller);
     }
@@ -232,10 +232,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::auth::{Caller, Proof};
+    use crate::auth::{Caller, AuthenticationMethod};
 
     fn key(name: &str) -> CallerKey {
-        CallerKey::of(&Caller::named(name, Proof::ApiKey), None)
+        CallerKey::of(&Caller::named(name, AuthenticationMethod::ApiKey), None)
     }
 
     fn soon() -> Instant {
@@ -248,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_caller_leaves_slots_and_places_of_the_queue_to_others() {
-        let slots = Slots::new(64, 256);
+        let slots = CallSlots::new(64, 256);
         let mut held = Vec::new();
         for _ in 0..48 {
             held.push(slots.take(key("hostile"), soon()).await.unwrap());
@@ -263,7 +263,7 @@ mod tests {
                 .filter(|it| it.as_ref().err() == Some(&full))
                 .count()
         };
-        assert_eq!((refused(Full::Own), refused(Full::All)), (400 - 192, 192));
+        assert_eq!((refused(FairShareError::Own), refused(FairShareError::All)), (400 - 192, 192));
         assert_eq!((slots.running(), slots.waiting()), (48, 0));
         let honest = slots.take(key("honest"), soon()).await;
         assert!(honest.is_ok(), "{honest:?}");
@@ -274,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_caller_with_the_fewest_is_next() {
-        let slots = Slots::new(2, 100);
+        let slots = CallSlots::new(2, 100);
         let first = slots.take(key("greedy"), soon()).await.unwrap();
         let second = slots.take(key("greedy"), soon()).await.unwrap();
         let greedy = (0..20).map(|_| slots.take(key("greedy"), later()));
@@ -290,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_one_slot_callers_take_turns() {
-        let slots = Slots::new(1, 64);
+        let slots = CallSlots::new(1, 64);
         let mut held = slots.take(key("greedy"), soon()).await.unwrap();
         let mut greedy: Vec<_> = (0..10)
             .map(|_| Box::pin(slots.take(key("greedy"), later())))
@@ -312,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_given_to_a_caller_who_hung_up_is_given_on() {
-        let slots = Slots::new(1, 8);
+        let slots = CallSlots::new(1, 8);
         let held = slots.take(key("a"), soon()).await.unwrap();
         let mut gone = Box::pin(slots.take(key("b"), later()));
         assert!(futures::poll!(&mut gone).is_pending());

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{self, CredentialKind};
+use crate::config::{self, CredentialScope};
 
 /// The status of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Phase {
+pub enum BridgePhase {
     /// Disabled by the configuration or because a variable is missing.
     Disabled,
     /// Connecting.
@@ -26,7 +26,7 @@ pub enum Phase {
     NeedsLogin,
 }
 
-impl Phase {
+impl BridgePhase {
     /// All phases.
     pub const ALL: [Self; 7] = [
         Self::Disabled,
@@ -54,7 +54,7 @@ impl Phase {
 
 /// A kind of failure that the operator can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum BridgeFault {
     /// The program could not be started, or it exited before it was ready.
     Stillborn,
     /// The server rejected the bridge's credentials.
@@ -63,22 +63,22 @@ pub enum Fault {
 
 /// A phase with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct BridgeStatus {
     /// The phase.
-    pub phase: Phase,
+    pub phase: BridgePhase,
     /// Why: set for `disabled`, `backing_off`, `failed` and `needs_login`, and for `starting` after a failure.
     pub reason: Option<String>,
     /// When the next attempt starts, for `backing_off` and `failed`.
     pub retry_at: Option<tokio::time::Instant>,
     /// The kind of failure, if it is one that the operator can act on.
-    pub fault: Option<Fault>,
+    pub fault: Option<BridgeFault>,
     /// How many attempts failed in a row.
     pub failures: u32,
 }
 
-impl Status {
+impl BridgeStatus {
     /// A phase that needs no reason.
-    pub fn plain(phase: Phase) -> Self {
+    pub fn plain(phase: BridgePhase) -> Self {
         Self {
             phase,
             reason: None,
@@ -92,7 +92,7 @@ impl Status {
     pub fn disabled(reason: &str) -> Self {
         Self {
             reason: Some(reason.to_owned()),
-            ..Self::plain(Phase::Disabled)
+            ..Self::plain(BridgePhase::Disabled)
         }
     }
 
@@ -107,9 +107,9 @@ impl Status {
 
 /// Why a bridge is disabled. If each group brings its own keys, the configuration need not contain
 /// any.
-pub(super) fn off(config: &config::Bridge) -> Option<&str> {
+pub(super) fn off(config: &config::BridgeSettings) -> Option<&str> {
     match &config.transport {
-        Err(disabled) if config.credential != CredentialKind::Group || !config.is_enabled => {
+        Err(disabled) if config.credential != CredentialScope::Group || !config.is_enabled => {
             Some(&disabled.0)
         }
         Ok(_) | Err(_) => None,
@@ -137,16 +137,16 @@ impl Backoff {
     /// show and the delay before the next attempt. The first loss of a healthy session has no
     /// delay; after that the delay doubles. `jitter`, in 0..=1, spreads the delay over its upper
     /// half, so that bridges which lost the same server do not reconnect at the same time.
-    pub fn ended(&mut self, lived: Duration, jitter: f64) -> (Phase, Duration) {
+    pub fn ended(&mut self, lived: Duration, jitter: f64) -> (BridgePhase, Duration) {
         if lived >= HEALTHY_AFTER {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
         let was_up = lived > Duration::ZERO;
         let phase = if self.failures > FAILURES_MAX {
-            Phase::Failed
+            BridgePhase::Failed
         } else {
-            Phase::BackingOff
+            BridgePhase::BackingOff
         };
         if self.failures == 1 && was_up {
             return (phase, Duration::ZERO);
@@ -178,7 +178,7 @@ mod tests {
     fn a_healthy_session_that_dies_is_replaced_at_once() {
         let mut backoff = Backoff::default();
         for _ in 0..10 {
-            assert_eq!(backoff.ended(UP, 0.5), (Phase::BackingOff, Duration::ZERO));
+            assert_eq!(backoff.ended(UP, 0.5), (BridgePhase::BackingOff, Duration::ZERO));
         }
     }
 
@@ -197,8 +197,8 @@ mod tests {
                 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000, 60000, 60000
             ]
         );
-        assert_eq!(seen[4].0, Phase::BackingOff);
-        assert_eq!(seen[5].0, Phase::Failed);
+        assert_eq!(seen[4].0, BridgePhase::BackingOff);
+        assert_eq!(seen[5].0, BridgePhase::Failed);
     }
 
     #[test]
@@ -210,8 +210,8 @@ mod tests {
         for _ in 0..10 {
             backoff.ended(short, 1.0);
         }
-        assert_eq!(backoff.ended(short, 1.0), (Phase::Failed, DELAY_MAX));
-        assert_eq!(backoff.ended(UP, 1.0), (Phase::BackingOff, Duration::ZERO));
+        assert_eq!(backoff.ended(short, 1.0), (BridgePhase::Failed, DELAY_MAX));
+        assert_eq!(backoff.ended(UP, 1.0), (BridgePhase::BackingOff, Duration::ZERO));
     }
 
     #[test]

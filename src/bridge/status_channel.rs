@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-use super::status::{Fault, Phase, Status};
+use super::status::{BridgeFault, BridgePhase, BridgeStatus};
 
 /// Publishes the status of a bridge. The supervisor writes it; all others read it.
 #[derive(Debug)]
 pub(super) struct StatusChannel {
     /// The status.
-    status: watch::Sender<Status>,
+    status: watch::Sender<BridgeStatus>,
     /// The number of attempts to connect that have finished. The attempt of a lazy bridge includes
     /// the disconnect that follows.
     attempts: watch::Sender<u64>,
@@ -20,8 +20,8 @@ pub(super) struct StatusChannel {
 
 impl StatusChannel {
     /// Publishes a first status. A disabled bridge makes no attempt and counts as settled.
-    pub fn new(status: Status, changed: Arc<Notify>) -> Self {
-        let is_off = status.phase == Phase::Disabled;
+    pub fn new(status: BridgeStatus, changed: Arc<Notify>) -> Self {
+        let is_off = status.phase == BridgePhase::Disabled;
         Self {
             status: watch::Sender::new(status),
             attempts: watch::Sender::new(u64::from(is_off)),
@@ -30,23 +30,23 @@ impl StatusChannel {
     }
 
     /// The current status.
-    pub fn get(&self) -> Status {
+    pub fn get(&self) -> BridgeStatus {
         self.status.borrow().clone()
     }
 
     /// The current phase.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> BridgePhase {
         self.status.borrow().phase
     }
 
     /// Publishes a status.
-    pub fn set(&self, status: Status) {
+    pub fn set(&self, status: BridgeStatus) {
         self.status.send_replace(status);
         self.changed.notify_one();
     }
 
     /// Follows the status.
-    pub fn subscribe(&self) -> watch::Receiver<Status> {
+    pub fn subscribe(&self) -> watch::Receiver<BridgeStatus> {
         self.status.subscribe()
     }
 
@@ -71,7 +71,7 @@ impl StatusChannel {
     /// Whether the first attempt has finished.
     pub fn is_settled(&self) -> bool {
         // The status is set a moment before the attempt is counted.
-        self.attempts() > 0 || self.phase() == Phase::Ready
+        self.attempts() > 0 || self.phase() == BridgePhase::Ready
     }
 
     /// Waits for the first session, or until the server's program has failed to start; then returns
@@ -80,10 +80,10 @@ impl StatusChannel {
         let mut status = self.status.subscribe();
         let outcome = status
             .wait_for(|it| {
-                it.fault == Some(Fault::Stillborn) || matches!(it.phase, Phase::Ready | Phase::Idle)
+                it.fault == Some(BridgeFault::Stillborn) || matches!(it.phase, BridgePhase::Ready | BridgePhase::Idle)
             })
             .await;
         let status = outcome.ok()?;
-        (status.fault == Some(Fault::Stillborn)).then(|| status.reason.clone())?
+        (status.fault == Some(BridgeFault::Stillborn)).then(|| status.reason.clone())?
     }
 }

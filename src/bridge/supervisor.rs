@@ -11,17 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     await_login::LoginWatcher,
-    command::Command,
+    command::BridgeCommand,
     error::SessionOpenError,
     handle::Bridge,
     owner_failures::SAME_AGAIN,
     sessions::{PoolEntry, SessionEndReason},
-    status::{Backoff, Fault, Phase, Status},
+    status::{Backoff, BridgeFault, BridgePhase, BridgeStatus},
 };
 use crate::{
-    config::{CredentialKind, OAuthGrant},
-    credential::Denied,
-    mcp::{ConnectError, NoToken, Session},
+    config::{CredentialScope, OAuthGrant},
+    credential::CredentialError,
+    mcp::{ConnectError, TokenError, ServerSession},
 };
 
 /// If a session lived at least this long before its server sent too much, it is replaced like any
@@ -37,7 +37,7 @@ pub(super) struct Supervisor {
     /// The handle that the task publishes to.
     bridge: Arc<Bridge>,
     /// The commands from other tasks.
-    inbox: mpsc::Receiver<Command>,
+    inbox: mpsc::Receiver<BridgeCommand>,
     /// Ends the task.
     stop: CancellationToken,
     /// Counts consecutive failures.
@@ -56,14 +56,14 @@ enum PauseEnd {
     /// There is a login to try.
     Login,
     /// This command arrived.
-    Command(Command),
+    Command(BridgeCommand),
 }
 
 impl Supervisor {
     /// The task of a bridge, which ends with `stop`.
     pub fn new(
         bridge: Arc<Bridge>,
-        inbox: mpsc::Receiver<Command>,
+        inbox: mpsc::Receiver<BridgeCommand>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Supervisor {
 
     /// Runs until the bridge ends.
     pub async fn run(mut self) {
-        if self.bridge.config.credential == CredentialKind::Shared {
+        if self.bridge.config.credential == CredentialScope::Shared {
             self.keep_shared().await;
         } else {
             self.keep_status().await;
@@ -91,10 +91,10 @@ impl Supervisor {
         let stop = self.stop.clone();
         let mut is_first = true;
         while !stop.is_cancelled() {
-            self.bridge.status.set(Status {
+            self.bridge.status.set(BridgeStatus {
                 reason: self.last_reason.clone(),
                 failures: self.backoff.failures(),
-                ..Status::plain(Phase::Starting)
+                ..BridgeStatus::plain(BridgePhase::Starting)
             });
             let born = Instant::now();
             let entry = self.bridge.pool.renew_shared();
@@ -132,17 +132,17 @@ impl Supervisor {
             self.bridge.tell_owned_status();
             self.bridge.status.note_attempt();
             match self.pause(None, None, true).await {
-                PauseEnd::Command(Command::Restart) => self.bridge.pool.clear(),
-                PauseEnd::Command(Command::Wake) | PauseEnd::Elapsed | PauseEnd::Login => {}
+                PauseEnd::Command(BridgeCommand::Restart) => self.bridge.pool.clear(),
+                PauseEnd::Command(BridgeCommand::Wake) | PauseEnd::Elapsed | PauseEnd::Login => {}
                 PauseEnd::Stopped => return,
             }
         }
     }
 
     /// Publishes that the shared session is open.
-    fn tell_ready(&mut self, session: &Session) {
+    fn tell_ready(&mut self, session: &ServerSession) {
         self.last_reason = None;
-        self.bridge.status.set(Status::plain(Phase::Ready));
+        self.bridge.status.set(BridgeStatus::plain(BridgePhase::Ready));
         tracing::info!(
             bridge.name = %self.bridge.name(),
             tools = self.bridge.live.tools.load().entries.len(),
@@ -153,8 +153,8 @@ impl Supervisor {
 
     /// Publishes that the bridge ends, so that no call waits for it.
     fn tell_replaced(&self) {
-        self.bridge.status.set(Status {
-            phase: Phase::BackingOff,
+        self.bridge.status.set(BridgeStatus {
+            phase: BridgePhase::BackingOff,
             reason: Some("it is being replaced".to_owned()),
             retry_at: Some(Instant::now() + Duration::from_secs(1)),
             fault: None,
@@ -163,14 +163,14 @@ impl Supervisor {
     }
 
     /// Serves the shared session until it ends, or a command ends it.
-    async fn serve(&mut self, entry: &PoolEntry, session: &Session) -> SessionEndReason {
+    async fn serve(&mut self, entry: &PoolEntry, session: &ServerSession) -> SessionEndReason {
         let mut serving = pin!(self.bridge.serve(entry, session));
         loop {
             tokio::select! {
                 reason = &mut serving => return reason,
                 command = self.inbox.recv() => match command {
-                    Some(Command::Wake) => {}
-                    Some(Command::Restart) => return SessionEndReason::Restart,
+                    Some(BridgeCommand::Wake) => {}
+                    Some(BridgeCommand::Restart) => return SessionEndReason::Restart,
                     None => return SessionEndReason::Stopped,
                 }
             }
@@ -179,7 +179,7 @@ impl Supervisor {
 
     /// Closes the shared session. Its calls in flight may finish only if the bridge ends: otherwise
     /// they would delay the next session.
-    async fn retire(&self, entry: &Arc<PoolEntry>, session: &Session, reason: &SessionEndReason) {
+    async fn retire(&self, entry: &Arc<PoolEntry>, session: &ServerSession, reason: &SessionEndReason) {
         let is_end = *reason == SessionEndReason::Stopped;
         if is_end {
             self.tell_replaced();
@@ -208,7 +208,7 @@ impl Supervisor {
                     .await;
             }
             SessionEndReason::Idle => {
-                self.bridge.status.set(Status::plain(Phase::Idle));
+                self.bridge.status.set(BridgeStatus::plain(BridgePhase::Idle));
                 self.bridge.status.note_attempt();
                 tracing::info!(bridge.name = %self.bridge.name(), "the bridge is idle until the next call");
                 self.pause(None, None, true).await;
@@ -220,21 +220,21 @@ impl Supervisor {
     async fn after_refusal(&mut self, error: SessionOpenError) {
         match error {
             SessionOpenError::Connect(ConnectError::NoToken(
-                why @ (NoToken::NeedsLogin(_) | NoToken::NeedsScope(_)),
+                why @ (TokenError::NeedsLogin(_) | TokenError::NeedsScope(_)),
             )) => self.wait_for_login(&why).await,
             SessionOpenError::Connect(error) => {
                 let fault = fault_of(&error);
                 self.after_failure(error.to_string(), Duration::ZERO, fault)
                     .await;
             }
-            SessionOpenError::Denied(Denied::NoKeys(reason) | Denied::Unusable(reason)) => {
+            SessionOpenError::Denied(CredentialError::NoKeys(reason) | CredentialError::Unusable(reason)) => {
                 self.after_failure(reason, Duration::ZERO, None).await;
             }
         }
     }
 
     /// Waits before the next attempt.
-    async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
+    async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<BridgeFault>) {
         self.bridge.tally.failures.one();
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
@@ -248,7 +248,7 @@ impl Supervisor {
             "the bridge is down"
         );
         self.last_reason = Some(reason.clone());
-        self.bridge.status.set(Status {
+        self.bridge.status.set(BridgeStatus {
             phase,
             reason: Some(reason),
             retry_at: Some(retry_at),
@@ -268,18 +268,18 @@ impl Supervisor {
 
     /// Waits for a login, with status `needs_login`, or `disabled` for a bridge that is enabled
     /// only after a login. The server is not contacted in the meantime.
-    async fn wait_for_login(&mut self, why: &NoToken) {
+    async fn wait_for_login(&mut self, why: &TokenError) {
         let disabled = self.bridge.config.waits_for_login.clone();
         let phase = match &disabled {
-            Some(_) => Phase::Disabled,
-            None => Phase::NeedsLogin,
+            Some(_) => BridgePhase::Disabled,
+            None => BridgePhase::NeedsLogin,
         };
         let login = || format!("{why}: mcp-bridge login {}", self.bridge.name());
         let reason = disabled.unwrap_or_else(login);
         tracing::info!(bridge.name = %self.bridge.name(), %reason, "the bridge waits for a login");
-        self.bridge.status.set(Status {
+        self.bridge.status.set(BridgeStatus {
             reason: Some(reason),
-            ..Status::plain(phase)
+            ..BridgeStatus::plain(phase)
         });
         self.bridge.status.note_attempt();
         let login = tokio::select! {
@@ -316,7 +316,7 @@ impl Supervisor {
                 () = comes(&mut login) => return PauseEnd::Login,
                 command = self.inbox.recv() => match command {
                     None => return PauseEnd::Stopped,
-                    Some(Command::Wake) if !calls_end_it => {}
+                    Some(BridgeCommand::Wake) if !calls_end_it => {}
                     Some(command) => return PauseEnd::Command(command),
                 },
             }
@@ -341,10 +341,10 @@ async fn comes(login: &mut Option<LoginWatcher>) {
 }
 
 /// The kind of a failed connect, if it is one that the operator can act on.
-fn fault_of(error: &ConnectError) -> Option<Fault> {
+fn fault_of(error: &ConnectError) -> Option<BridgeFault> {
     match error {
-        ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
-        ConnectError::Auth(..) | ConnectError::NoToken(NoToken::Refused(_)) => Some(Fault::Refused),
+        ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(BridgeFault::Stillborn),
+        ConnectError::Auth(..) | ConnectError::NoToken(TokenError::Refused(_)) => Some(BridgeFault::Refused),
         ConnectError::NoToken(_)
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout { .. }

@@ -1,4 +1,4 @@
-//! [`Gathered`]: the tools of a bridge that has one session per owner, merged from the list of each
+//! [`MergedToolList`]: the tools of a bridge that has one session per owner, merged from the list of each
 //! session. A server may show different tools to different owners.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::credential::Owner;
+use crate::credential::SessionOwner;
 
 /// The maximum number of gathered tools: the same as one session may list.
 const GATHERED_MAX: usize = 10_000;
@@ -28,16 +28,16 @@ pub(super) struct SessionTools {
 
 /// The tools, and which session listed which of them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gathered {
+pub(super) struct MergedToolList {
     /// The tools of the newest list come first, followed by those that only other sessions listed.
-    tools: Vec<Listed>,
+    tools: Vec<ListedTool>,
     /// The tool names that each session listed last.
-    shown: HashMap<Owner, HashSet<String>>,
+    shown: HashMap<SessionOwner, HashSet<String>>,
 }
 
 /// A tool as a server listed it.
 #[derive(Debug, Clone)]
-struct Listed {
+struct ListedTool {
     /// Its name.
     name: String,
     /// The complete definition.
@@ -46,15 +46,15 @@ struct Listed {
     at: Instant,
 }
 
-impl Gathered {
+impl MergedToolList {
     /// Adds the list of an owner's session, or the list that was stored before the start. Returns
     /// whether any tool changed. Removes the tools that this owner's previous list contained and
     /// that no other session lists.
-    pub fn add(&mut self, owner: Option<&Owner>, list: Vec<Value>, now: Instant) -> bool {
+    pub fn add(&mut self, owner: Option<&SessionOwner>, list: Vec<Value>, now: Instant) -> bool {
         let mut names = HashSet::with_capacity(list.len());
-        let mut tools: Vec<Listed> = list
+        let mut tools: Vec<ListedTool> = list
             .into_iter()
-            .filter_map(|tool| Listed::new(tool, now))
+            .filter_map(|tool| ListedTool::new(tool, now))
             .filter(|listed| names.insert(listed.name.clone()))
             .collect();
         let before = match owner {
@@ -63,7 +63,7 @@ impl Gathered {
         };
         let before = before.unwrap_or_default();
         let old = std::mem::take(&mut self.tools);
-        let was: Vec<(&str, &Value)> = old.iter().map(Listed::pair).collect();
+        let was: Vec<(&str, &Value)> = old.iter().map(ListedTool::pair).collect();
         for listed in &old {
             if names.contains(&listed.name) {
                 continue;
@@ -71,20 +71,20 @@ impl Gathered {
             let is_shown = self.shown.values().any(|it| it.contains(&listed.name));
             let is_recent = now.saturating_duration_since(listed.at) < FORGOTTEN_AFTER;
             if is_shown || (is_recent && !before.contains(&listed.name)) {
-                tools.push(Listed {
+                tools.push(ListedTool {
                     at: if is_shown { now } else { listed.at },
                     ..listed.clone()
                 });
             }
         }
         tools.truncate(GATHERED_MAX);
-        let is_new = !tools.iter().map(Listed::pair).eq(was);
+        let is_new = !tools.iter().map(ListedTool::pair).eq(was);
         self.tools = tools;
         is_new
     }
 
     /// Forgets the session of an owner. Its tools stay.
-    pub fn leave(&mut self, owner: &Owner) {
+    pub fn leave(&mut self, owner: &SessionOwner) {
         self.shown.remove(owner);
     }
 
@@ -102,7 +102,7 @@ impl Gathered {
     }
 }
 
-impl Listed {
+impl ListedTool {
     /// Reads the name. A definition without a name is not a tool.
     fn new(tool: Value, at: Instant) -> Option<Self> {
         let name = tool.get("name")?.as_str()?.to_owned();
@@ -120,8 +120,8 @@ mod tests {
 
     use super::*;
 
-    fn owner(name: &str) -> Owner {
-        Owner::Group {
+    fn owner(name: &str) -> SessionOwner {
+        SessionOwner::Group {
             name: name.into(),
             revision: 1,
         }
@@ -131,7 +131,7 @@ mod tests {
         names.iter().map(|name| json!({ "name": name })).collect()
     }
 
-    fn names(gathered: &Gathered) -> Vec<String> {
+    fn names(gathered: &MergedToolList) -> Vec<String> {
         let list = gathered.list();
         let names = list.iter().filter_map(|tool| tool["name"].as_str());
         names.map(str::to_owned).collect()
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn tools_that_no_session_lists_are_removed() {
-        let (mut gathered, now) = (Gathered::default(), Instant::now());
+        let (mut gathered, now) = (MergedToolList::default(), Instant::now());
         let (a, b) = (owner("a"), owner("b"));
         assert!(gathered.add(Some(&a), list(&["x", "y"]), now));
         assert!(gathered.add(Some(&b), list(&["y", "z"]), now));
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_server_with_new_names_for_each_session_does_not_grow_without_end() {
-        let (mut gathered, now) = (Gathered::default(), Instant::now());
+        let (mut gathered, now) = (MergedToolList::default(), Instant::now());
         for round in 0..30 {
             let fresh: Vec<_> = (0..1_000)
                 .map(|it| json!({"name": format!("{round}-{it}")}))
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_has_no_name_or_one_for_the_second_time_is_left_out() {
-        let mut gathered = Gathered::default();
+        let mut gathered = MergedToolList::default();
         let odd = vec![
             json!({}),
             json!({"name": 1}),

@@ -1,4 +1,4 @@
-//! [`Toolset`]: the published tools of one bridge, compiled once and swapped as one value.
+//! [`ToolList`]: the published tools of one bridge, compiled once and swapped as one value.
 
 use std::{
     collections::HashMap,
@@ -7,15 +7,15 @@ use std::{
 
 use serde_json::Value;
 
-use super::{cooldown::CheckCooldowns, demand::OnDemand};
+use super::{cooldown::CheckCooldowns, demand::LazySchema};
 use crate::{
-    config::{self, Flavor, RemoteKind, Transport, UnknownArguments},
+    config::{self, Flavor, RemoteKind, TransportSettings, UnknownArgumentPolicy},
     mcp,
     name::ToolName,
-    openapi::{Operation, Style},
-    schema::Habits,
+    openapi::{Operation, DocumentFlavor},
+    schema::SchemaFlavor,
     secret::Redactor,
-    telemetry::Outcome,
+    telemetry::ToolOutcomes,
     tool::Tool,
 };
 
@@ -28,11 +28,11 @@ const WARNINGS_MAX: usize = 200;
 
 /// One published tool with everything a call needs.
 #[derive(Debug)]
-pub struct Entry {
+pub struct ToolEntry {
     /// The server's definition, under its published name.
     pub tool: Tool,
-    /// Parses and checks arguments, see [`Entry::check`].
-    pub(super) arguments: OnDemand,
+    /// Parses and checks arguments, see [`ToolEntry::check`].
+    pub(super) arguments: LazySchema,
     /// Its part of the merged document.
     pub operation: Arc<Operation>,
     /// Its part of the bridge's document in mcpo's shape, if the configuration asks for it.
@@ -40,30 +40,30 @@ pub struct Entry {
     /// How its last expensive checks affect the next ones.
     pub(super) checking: CheckCooldowns,
     /// How its calls ended since the start.
-    pub(super) outcome: OnceLock<Arc<Outcome>>,
+    pub(super) outcome: OnceLock<Arc<ToolOutcomes>>,
 }
 
 /// The tools of one bridge.
 #[derive(Debug, Default)]
-pub struct Toolset {
+pub struct ToolList {
     /// In the server's order.
-    pub entries: Vec<Arc<Entry>>,
+    pub entries: Vec<Arc<ToolEntry>>,
     /// By published name and by alias.
-    by_name: HashMap<ToolName, Arc<Entry>>,
+    by_name: HashMap<ToolName, Arc<ToolEntry>>,
     /// Flaws of the server's list: tools that were left out or degraded.
     pub warnings: Vec<String>,
     /// Flaws that were found while the list was read. They are among the warnings.
     pub(super) flaws: Arc<[String]>,
 }
 
-impl Toolset {
+impl ToolList {
     /// The tool with this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Entry>> {
+    pub fn get(&self, name: &str) -> Option<&Arc<ToolEntry>> {
         self.by_name.get(name)
     }
 
     /// The callable names, each with its tool.
-    pub(super) fn names(&self) -> impl Iterator<Item = (&ToolName, &Arc<Entry>)> {
+    pub(super) fn names(&self) -> impl Iterator<Item = (&ToolName, &Arc<ToolEntry>)> {
         self.by_name.iter()
     }
 
@@ -73,7 +73,7 @@ impl Toolset {
     pub fn compile(
         list: Vec<Value>,
         flaws: Arc<[String]>,
-        config: &config::Bridge,
+        config: &config::BridgeSettings,
         flavor: Flavor,
         old: &Self,
         redactor: &Redactor,
@@ -124,7 +124,7 @@ impl Toolset {
     fn add(
         &mut self,
         mut tool: Tool,
-        config: &config::Bridge,
+        config: &config::BridgeSettings,
         flavor: Flavor,
         old: &Self,
         steps_left: &mut u64,
@@ -166,20 +166,20 @@ impl Toolset {
     fn compile_entry(
         &mut self,
         tool: Tool,
-        config: &config::Bridge,
+        config: &config::BridgeSettings,
         flavor: Flavor,
         steps_left: &mut u64,
-    ) -> Entry {
+    ) -> ToolEntry {
         let (arguments, lost) =
-            OnDemand::try_out(&tool.input_schema, steps_left, habits(config, flavor));
-        let operation = Operation::new(&config.name, &tool, Style::Native);
+            LazySchema::try_out(&tool.input_schema, steps_left, habits(config, flavor));
+        let operation = Operation::new(&config.name, &tool, DocumentFlavor::Native);
         let mcpo = (flavor != Flavor::Native)
-            .then(|| Arc::new(Operation::new(&config.name, &tool, Style::Mcpo)));
+            .then(|| Arc::new(Operation::new(&config.name, &tool, DocumentFlavor::Mcpo)));
         let name = &tool.name;
         for warning in lost.iter().chain(operation.warnings()) {
             self.warn(format!("tool `{name}`: {warning}"));
         }
-        Entry {
+        ToolEntry {
             tool,
             arguments,
             operation: Arc::new(operation),
@@ -231,7 +231,7 @@ impl Toolset {
     }
 
     /// Warns of a rename whose tool does not exist; that is usually a typo.
-    fn warn_of_unused_names(&mut self, config: &config::Bridge) {
+    fn warn_of_unused_names(&mut self, config: &config::BridgeSettings) {
         for (new, server_name) in &config.rename {
             let is_known = self
                 .entries
@@ -248,27 +248,27 @@ impl Toolset {
 
 /// Whether the tools of a bridge have second names. Only tools that are generated from an OpenAPI
 /// document do.
-fn has_aliases(config: &config::Bridge) -> bool {
+fn has_aliases(config: &config::BridgeSettings) -> bool {
     match &config.transport {
-        Ok(Transport::Remote(remote)) => remote.kind == RemoteKind::OpenApi,
-        Ok(Transport::Stdio(_)) | Err(_) => false,
+        Ok(TransportSettings::Remote(remote)) => remote.kind == RemoteKind::OpenApi,
+        Ok(TransportSettings::Stdio(_)) | Err(_) => false,
     }
 }
 
 /// How much arguments are corrected.
-fn habits(config: &config::Bridge, flavor: Flavor) -> Habits {
+fn habits(config: &config::BridgeSettings, flavor: Flavor) -> SchemaFlavor {
     match flavor {
-        Flavor::Native => Habits {
-            refuses_unknown: config.unknown_arguments == UnknownArguments::Refuse,
-            ..Habits::NATIVE
+        Flavor::Native => SchemaFlavor {
+            refuses_unknown: config.unknown_arguments == UnknownArgumentPolicy::Refuse,
+            ..SchemaFlavor::NATIVE
         },
-        Flavor::Mcpo | Flavor::McpoSingle => Habits::MCPO,
+        Flavor::Mcpo | Flavor::McpoSingle => SchemaFlavor::MCPO,
     }
 }
 
-/// Removes the secrets that [`Toolset::compile`] would, from a list that is stored as the server
+/// Removes the secrets that [`ToolList::compile`] would, from a list that is stored as the server
 /// wrote it.
-pub(super) fn without_secrets(list: &mut Vec<Value>, config: &config::Bridge, redactor: &Redactor) {
+pub(super) fn without_secrets(list: &mut Vec<Value>, config: &config::BridgeSettings, redactor: &Redactor) {
     let own = own_secrets(config);
     list.retain(|tool| !holds_secret(tool, &own));
     for tool in list {
@@ -277,7 +277,7 @@ pub(super) fn without_secrets(list: &mut Vec<Value>, config: &config::Bridge, re
 }
 
 /// A redactor for the secrets that the configuration gives to the server of a bridge.
-fn own_secrets(config: &config::Bridge) -> Redactor {
+fn own_secrets(config: &config::BridgeSettings) -> Redactor {
     let own = Redactor::default();
     own.set_configured(config.secrets());
     own

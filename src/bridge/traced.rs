@@ -5,16 +5,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{call::Order, handle::Bridge};
+use super::{call::ToolCall, handle::Bridge};
 use crate::{
     error_code::ErrorCode,
-    mcp::{CallError, Session},
-    telemetry::Called,
+    mcp::{CallError, ServerSession},
+    telemetry::CalledTool,
 };
 
 /// The part of a result that says whether it is an error.
 #[derive(Deserialize)]
-struct Verdict {
+struct ResultErrorFlag {
     /// Whether the tool marks its result as an error.
     #[serde(rename = "isError", default)]
     is_error: bool,
@@ -24,8 +24,8 @@ impl Bridge {
     /// Calls a tool in a session. If the call is traced, passes the trace context to the server.
     pub(super) async fn traced(
         &self,
-        session: &Session,
-        order: Order<'_>,
+        session: &ServerSession,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
         limit: Duration,
     ) -> Result<String, CallError> {
@@ -34,7 +34,7 @@ impl Bridge {
                 .call(order.tool, arguments, order.passed, order.ear, limit)
                 .await;
         };
-        let span = request.call(&Called {
+        let span = request.call(&CalledTool {
             bridge: self.name(),
             tool: order.tool,
             protocol: &session.server.protocol,
@@ -57,7 +57,7 @@ impl Bridge {
 /// Whether the tool marks its result as an error. A result that cannot be parsed does not count as
 /// an error of the tool.
 fn is_error(result: &str) -> bool {
-    serde_json::from_str::<Verdict>(result).is_ok_and(|verdict| verdict.is_error)
+    serde_json::from_str::<ResultErrorFlag>(result).is_ok_and(|verdict| verdict.is_error)
 }
 
 /// The JSON-RPC code of an error.

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    access::Denial,
-    audit::AuditDown,
+    access::AccessRefusal,
+    audit::AuditWriteError,
     auth,
-    bridge::{Failure, Unaccepted},
+    bridge::{CallFailure, ArgumentCheckError},
     credential::TICKET_TTL,
     error_code::ErrorCode,
     mcp::CallError,
     name::BridgeName,
     plain_text,
-    rate::TooMany,
+    rate::RateLimitError,
     schema,
     secret::Redactor,
     settings::PlaceError,
@@ -167,7 +167,7 @@ impl ServiceError {
 
     /// The error for a caller without a grant for a bridge, or for one of its tools. The denial
     /// lists the groups that have access, if the caller may know them.
-    pub fn denied(denial: &Denial, bridge: &BridgeName, tool: Option<&str>) -> Self {
+    pub fn denied(denial: &AccessRefusal, bridge: &BridgeName, tool: Option<&str>) -> Self {
         let mut text = match tool {
             Some(tool) => format!(
                 "you may not use tool `{}` of bridge `{bridge}`",
@@ -188,12 +188,12 @@ impl ServiceError {
 }
 
 /// A request without a valid identity.
-impl From<auth::Refusal> for ServiceError {
-    fn from(refusal: auth::Refusal) -> Self {
-        let error = |refusal: &auth::Refusal| Self::new(refusal.code(), refusal.to_string());
+impl From<auth::AuthenticationError> for ServiceError {
+    fn from(refusal: auth::AuthenticationError) -> Self {
+        let error = |refusal: &auth::AuthenticationError| Self::new(refusal.code(), refusal.to_string());
         match refusal {
-            auth::Refusal::Store(down) => down.into(),
-            auth::Refusal::TooManyFailures(wait) => error(&refusal).retry_after(wait.to_string()),
+            auth::AuthenticationError::Store(down) => down.into(),
+            auth::AuthenticationError::TooManyFailures(wait) => error(&refusal).retry_after(wait.to_string()),
             refusal if refusal.is_outage() => {
                 tracing::warn!("{refusal}");
                 error(&refusal).retry_after("5")
@@ -223,8 +223,8 @@ impl From<StoreError> for ServiceError {
 }
 
 /// A call beyond the rate limit.
-impl From<TooMany> for ServiceError {
-    fn from(refused: TooMany) -> Self {
+impl From<RateLimitError> for ServiceError {
+    fn from(refused: RateLimitError) -> Self {
         // Rounded up, so that a caller who waits this long is admitted.
         let wait = refused.retry_after.as_millis().div_ceil(1_000).max(1);
         Self::new(ErrorCode::RateLimited, refused.to_string()).retry_after(wait.to_string())
@@ -232,18 +232,18 @@ impl From<TooMany> for ServiceError {
 }
 
 /// Arguments that were not accepted.
-impl From<Unaccepted> for ServiceError {
-    fn from(error: Unaccepted) -> Self {
+impl From<ArgumentCheckError> for ServiceError {
+    fn from(error: ArgumentCheckError) -> Self {
         match error {
-            Unaccepted::Refused(refusal) => refusal.into(),
-            Unaccepted::Busy => Self::new(ErrorCode::Busy, error.to_string()).retry_after("1"),
+            ArgumentCheckError::Refused(refusal) => refusal.into(),
+            ArgumentCheckError::Busy => Self::new(ErrorCode::Busy, error.to_string()).retry_after("1"),
         }
     }
 }
 
 /// Arguments that do not match the schema or cannot be checked.
-impl From<schema::Refusal> for ServiceError {
-    fn from(refusal: schema::Refusal) -> Self {
+impl From<schema::ArgumentError> for ServiceError {
+    fn from(refusal: schema::ArgumentError) -> Self {
         let error = Self::with_detail(refusal.code(), refusal.detail());
         match refusal.message() {
             Some(message) => error.say_all(message),
@@ -253,8 +253,8 @@ impl From<schema::Refusal> for ServiceError {
 }
 
 /// A call that cannot be recorded, if the configuration refuses such calls.
-impl From<AuditDown> for ServiceError {
-    fn from(error: AuditDown) -> Self {
+impl From<AuditWriteError> for ServiceError {
+    fn from(error: AuditWriteError) -> Self {
         tracing::warn!("{error}");
         Self::new(
             ErrorCode::AuditUnavailable,
@@ -265,39 +265,39 @@ impl From<AuditDown> for ServiceError {
 }
 
 /// A call without a result.
-impl From<Failure> for ServiceError {
-    fn from(failure: Failure) -> Self {
+impl From<CallFailure> for ServiceError {
+    fn from(failure: CallFailure) -> Self {
         let text = failure.to_string();
         match failure {
-            Failure::NotGranted(..) => Self::new(ErrorCode::Forbidden, text),
-            Failure::Disabled(..) => {
+            CallFailure::NotGranted(..) => Self::new(ErrorCode::Forbidden, text),
+            CallFailure::Disabled(..) => {
                 Self::new(ErrorCode::Disabled, text).advise("tell the user; do not retry")
             }
-            Failure::Unavailable {
+            CallFailure::Unavailable {
                 bridge,
                 retry_after,
                 ..
             } => Self::new(ErrorCode::Unavailable, text)
                 .say(format!("bridge `{bridge}` is not available now"))
                 .retry_after(retry_after.to_string()),
-            Failure::Refused { .. } => Self::new(ErrorCode::UpstreamAuth, text),
-            Failure::NeedsLogin { bridge, .. } => {
+            CallFailure::Refused { .. } => Self::new(ErrorCode::UpstreamAuth, text),
+            CallFailure::NeedsLogin { bridge, .. } => {
                 let said =
                     format!("bridge `{bridge}` cannot be used yet. An administrator has to log in");
                 Self::new(ErrorCode::NeedsLogin, text)
                     .say(said)
                     .advise("tell the user; do not retry")
             }
-            Failure::ConnectRequired { .. } => Self::new(ErrorCode::ConnectRequired, text)
+            CallFailure::ConnectRequired { .. } => Self::new(ErrorCode::ConnectRequired, text)
                 .advise("tell the user; do not retry before they have connected it"),
-            Failure::NoCredential { bridge, .. } => {
+            CallFailure::NoCredential { bridge, .. } => {
                 let next = format!("ask an administrator for keys of `{bridge}`; do not retry");
                 Self::new(ErrorCode::NoCredential, text).advise(next)
             }
-            Failure::Busy(..) | Failure::OwnShare(_) => {
+            CallFailure::Busy(..) | CallFailure::OwnShare(_) => {
                 Self::new(ErrorCode::Busy, text).retry_after("1")
             }
-            Failure::Call(error) => error.into(),
+            CallFailure::Call(error) => error.into(),
         }
     }
 }

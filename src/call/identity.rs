@@ -7,9 +7,9 @@ use tokio::time::timeout;
 
 use super::{error::ServiceError, origin::RequestOrigin};
 use crate::{
-    access::View,
-    auth::{Caller, Proof, Refusal},
-    settings::{PlaceError, Settings},
+    access::Permissions,
+    auth::{Caller, AuthenticationMethod, AuthenticationError},
+    settings::{PlaceError, ReloadableSettings},
 };
 
 /// The time limit for identifying the sender of a request. Until then the request holds one of few
@@ -17,17 +17,17 @@ use crate::{
 const IDENTIFY_MAX: Duration = Duration::from_secs(10);
 
 /// Identifies the sender of a request, within the time limit.
-pub async fn identify(settings: &Settings, origin: &RequestOrigin) -> Result<Arc<Caller>, Refusal> {
+pub async fn identify(settings: &ReloadableSettings, origin: &RequestOrigin) -> Result<Arc<Caller>, AuthenticationError> {
     let evidence = origin.evidence();
     let identified = settings.proofs.identify(&evidence);
     let identified = timeout(IDENTIFY_MAX, identified).await;
-    identified.unwrap_or(Err(Refusal::Unavailable("the lookup took too long")))
+    identified.unwrap_or(Err(AuthenticationError::Unavailable("the lookup took too long")))
 }
 
 /// Assigns the request's place to the caller, within the caller's share of all places. An
 /// administrator gets a reserved place if there is no other.
 pub async fn take_place(
-    settings: &Settings,
+    settings: &ReloadableSettings,
     origin: &RequestOrigin,
     caller: &Arc<Caller>,
 ) -> Result<(), ServiceError> {
@@ -50,11 +50,11 @@ pub async fn take_place(
 }
 
 /// The permissions of a caller.
-pub async fn permissions(settings: &Settings, caller: &Arc<Caller>) -> Result<View, ServiceError> {
+pub async fn permissions(settings: &ReloadableSettings, caller: &Arc<Caller>) -> Result<Permissions, ServiceError> {
     Ok(settings.access.view(caller).await?)
 }
 
 /// Whether a caller has proved an identity.
 pub fn is_authenticated(caller: &Caller) -> bool {
-    !matches!(caller.proof, Proof::Anonymous | Proof::Loopback)
+    !matches!(caller.proof, AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback)
 }

@@ -7,7 +7,7 @@ use crate::{
     auth::Caller,
     bridge::Bridge,
     config::DEFAULT_WORKSPACE,
-    credential::{NoTicket, Owner, Ticket},
+    credential::{TicketCreationError, SessionOwner, ConnectTicket},
     error_code::ErrorCode,
     settings::below,
     store::AccountKey,
@@ -32,16 +32,16 @@ pub async fn connect_link(
             subject: String::new(),
         }
     } else {
-        let owner = Owner::caller(caller).and_then(|it| it.account(bridge.name().as_str()));
+        let owner = SessionOwner::caller(caller).and_then(|it| it.account(bridge.name().as_str()));
         owner.ok_or_else(|| {
             let words = "an account belongs to one caller, and this request does not identify its caller; send an API key or a session token";
             ServiceError::new(ErrorCode::Forbidden, words)
         })?
     };
-    let ticket = Ticket::new(&account, &caller.id, caller.proof.as_str());
+    let ticket = ConnectTicket::new(&account, &caller.id, caller.proof.as_str());
     let id = tickets.write(&ticket).await.map_err(|error| match error {
-        NoTicket::Key(error) => ServiceError::new(ErrorCode::NoSecretKey, error.to_string()),
-        NoTicket::Store(error) => error.into(),
+        TicketCreationError::Key(error) => ServiceError::new(ErrorCode::NoSecretKey, error.to_string()),
+        TicketCreationError::Store(error) => error.into(),
     })?;
     Ok(below(&services.settings.load().config, &format!("/c/{id}")))
 }

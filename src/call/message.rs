@@ -129,10 +129,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::bridge::Failure;
+    use crate::bridge::CallFailure;
 
     /// The sentence for a failure, and whether to call again.
-    fn told(failure: Failure) -> (String, bool) {
+    fn told(failure: CallFailure) -> (String, bool) {
         let error = ServiceError::from(failure);
         (error.message(), error.may_retry())
     }
@@ -143,7 +143,7 @@ mod tests {
         let reason = || "KeyError: 'x'".to_owned();
         let table = [
             (
-                Failure::Unavailable {
+                CallFailure::Unavailable {
                     bridge: bridge(),
                     reason: reason(),
                     retry_after: 39,
@@ -152,12 +152,12 @@ mod tests {
                 true,
             ),
             (
-                Failure::Disabled(bridge(), "CRM_URL is not set".to_owned()),
+                CallFailure::Disabled(bridge(), "CRM_URL is not set".to_owned()),
                 "Bridge `crm` is disabled: CRM_URL is not set; tell the user; do not retry.",
                 false,
             ),
             (
-                Failure::NeedsLogin {
+                CallFailure::NeedsLogin {
                     bridge: bridge(),
                     reason: reason(),
                 },
@@ -165,7 +165,7 @@ mod tests {
                 false,
             ),
             (
-                Failure::NoCredential {
+                CallFailure::NoCredential {
                     bridge: bridge(),
                     reason: "no group of yours has keys".to_owned(),
                 },
@@ -173,7 +173,7 @@ mod tests {
                 false,
             ),
             (
-                Failure::Busy(bridge(), 64),
+                CallFailure::Busy(bridge(), 64),
                 "Bridge `crm` has 64 calls in flight and its queue is full; try again in 1 s.",
                 true,
             ),

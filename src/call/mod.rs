@@ -33,20 +33,20 @@ pub use suggest::{similar_names, similar_tools};
 pub use target::ToolRef;
 
 use crate::{
-    audit::Audit, bridge::Registry, credential::Credentials, secret::Redactor, settings::Settings,
+    audit::AuditLog, bridge::BridgeRegistry, credential::CredentialProvider, secret::Redactor, settings::ReloadableSettings,
 };
 
 /// What every call uses.
 #[derive(Debug)]
 pub struct CallServices {
     /// The bridges.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<BridgeRegistry>,
     /// The credentials for servers, and the logins with which users connect accounts.
-    pub credentials: Arc<Credentials>,
+    pub credentials: Arc<CredentialProvider>,
     /// The current settings.
-    pub settings: Arc<ArcSwap<Settings>>,
+    pub settings: Arc<ArcSwap<ReloadableSettings>>,
     /// The audit log.
-    pub audit: Arc<Audit>,
+    pub audit: Arc<AuditLog>,
     /// Redacts secrets in answers.
     pub redactor: Redactor,
 }

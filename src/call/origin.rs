@@ -5,9 +5,9 @@ use std::{net::IpAddr, sync::Arc};
 use http::HeaderMap;
 
 use crate::{
-    auth::{Caller, Evidence},
+    auth::{Caller, RequestCredentials},
     rate::CallerKey,
-    settings::Seat,
+    settings::RequestPlace,
     telemetry::RequestSpan,
 };
 
@@ -23,13 +23,13 @@ pub struct RequestOrigin {
     /// The span of the request, if traces are collected.
     pub span: Option<RequestSpan>,
     /// The request's place among the concurrent requests.
-    pub seat: Option<Arc<Seat>>,
+    pub seat: Option<Arc<RequestPlace>>,
 }
 
 impl RequestOrigin {
     /// The evidence of the sender's identity.
-    pub fn evidence(&self) -> Evidence<'_> {
-        Evidence {
+    pub fn evidence(&self) -> RequestCredentials<'_> {
+        RequestCredentials {
             headers: &self.headers,
             peer: self.peer,
         }

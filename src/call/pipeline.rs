@@ -14,13 +14,13 @@ use super::{
     suggest::similar_tools,
 };
 use crate::{
-    access::{Grant, View},
+    access::{CallAuthorization, Permissions},
     auth::Caller,
-    bridge::{Entry, Order},
-    chat::Talk,
-    config::Transport,
-    credential::Owner,
-    mcp::Ear,
+    bridge::{ToolEntry, ToolCall},
+    chat::ProgressFeed,
+    config::TransportSettings,
+    credential::SessionOwner,
+    mcp::ProgressSink,
 };
 
 /// What the endpoint of a protocol gives for the call of an identified caller.
@@ -31,19 +31,19 @@ pub struct CallInput<'a, F> {
     /// The arguments as JSON text. They are read after the caller is authorized.
     pub arguments: F,
     /// Receives the progress of the call. Without it, the chat that the call belongs to does.
-    pub progress: Option<&'a Arc<Ear>>,
+    pub progress: Option<&'a Arc<ProgressSink>>,
 }
 
 /// A tool that the caller may call.
-struct Granted {
+struct GrantedTool {
     /// The tool.
-    entry: Arc<Entry>,
+    entry: Arc<ToolEntry>,
     /// The proof that the call is allowed.
-    grant: Grant,
+    grant: CallAuthorization,
     /// The owner of the session that the call uses.
-    owner: Owner,
+    owner: SessionOwner,
     /// The caller's permissions.
-    view: View,
+    view: Permissions,
 }
 
 /// Makes a call and returns the server's result: a `CallToolResult` of MCP as JSON text, not
@@ -71,7 +71,7 @@ where
 impl CallScope<'_> {
     /// Checks the caller's access to the tool, counts the call against the rate limit, and decides
     /// whose session the call uses.
-    async fn authorize(&mut self, view: View) -> Result<Granted, ServiceError> {
+    async fn authorize(&mut self, view: Permissions) -> Result<GrantedTool, ServiceError> {
         let (target, bridge) = (self.target, &self.target.bridge);
         // A caller without access neither waits for the bridge nor causes a request to its server.
         let is_new = !bridge.has_tools() && target.enter(&view).is_ok();
@@ -94,7 +94,7 @@ impl CallScope<'_> {
             self.count_rate(&view).await?;
         }
         let owner = self.owner(&view).await?;
-        Ok(Granted {
+        Ok(GrantedTool {
             entry,
             grant,
             owner,
@@ -103,14 +103,14 @@ impl CallScope<'_> {
     }
 
     /// Counts the call against the rate limit.
-    async fn count_rate(&self, view: &View) -> Result<(), ServiceError> {
+    async fn count_rate(&self, view: &Permissions) -> Result<(), ServiceError> {
         let rates = &self.settings.rates;
         let name = self.target.bridge.name();
         Ok(rates.count(view.caller(), view.groups(), name).await?)
     }
 
     /// Lists the server's tools with the account of the first caller who has one.
-    async fn learn(&self, view: &View) -> Result<(), ServiceError> {
+    async fn learn(&self, view: &Permissions) -> Result<(), ServiceError> {
         let bridge = &self.target.bridge;
         let caller = view.caller();
         let learned = bridge.learn_tools(caller, view.groups(), self.origin.key(caller));
@@ -121,7 +121,7 @@ impl CallScope<'_> {
     }
 
     /// The owner of the session that the caller's calls use.
-    async fn owner(&self, view: &View) -> Result<Owner, ServiceError> {
+    async fn owner(&self, view: &Permissions) -> Result<SessionOwner, ServiceError> {
         let bridge = &self.target.bridge;
         let credentials = &self.services.credentials;
         let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
@@ -129,16 +129,16 @@ impl CallScope<'_> {
     }
 
     /// Adds a connect link to an error that asks for one.
-    async fn with_link(&self, view: &View, error: ServiceError) -> ServiceError {
+    async fn with_link(&self, view: &Permissions, error: ServiceError) -> ServiceError {
         with_link(self.services, &self.target.bridge, view.caller(), error).await
     }
 
     /// Checks the arguments, records that the call begins, and sends it to the server.
     async fn send(
         &mut self,
-        granted: &Granted,
+        granted: &GrantedTool,
         body: &Bytes,
-        progress: Option<&Arc<Ear>>,
+        progress: Option<&Arc<ProgressSink>>,
     ) -> Result<String, ServiceError> {
         let (bridge, entry) = (&self.target.bridge, &granted.entry);
         let mut accepted = bridge.accept(entry, body).await?;
@@ -149,13 +149,13 @@ impl CallScope<'_> {
         self.begin_record().await?;
         self.follow(&granted.view);
         let again = || accepted.again(entry, body);
-        let order = Order {
+        let order = ToolCall {
             tool: &entry.tool.server_name,
             caller: self.origin.key(granted.view.caller()),
             owner: &granted.owner,
             passed: &self.passed_headers(),
             span: self.origin.span.as_ref(),
-            ear: progress.or_else(|| self.talk.as_ref().map(Talk::ear)),
+            ear: progress.or_else(|| self.talk.as_ref().map(ProgressFeed::ear)),
             again: &again,
         };
         match bridge.call(&granted.grant, order, arguments).await {
@@ -167,7 +167,7 @@ impl CallScope<'_> {
     /// The caller's headers that the configuration passes to the server.
     fn passed_headers(&self) -> HeaderMap {
         let mut passed = HeaderMap::new();
-        if let Ok(Transport::Remote(remote)) = &self.target.bridge.config.transport {
+        if let Ok(TransportSettings::Remote(remote)) = &self.target.bridge.config.transport {
             for name in &remote.pass_headers {
                 for value in self.origin.headers.get_all(name) {
                     passed.append(name, value.clone());

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::origin::RequestOrigin;
 use crate::{
-    access::View,
-    audit::Audit,
+    access::Permissions,
+    audit::AuditLog,
     auth::Caller,
     config::{DEFAULT_WORKSPACE, looks_secret},
     error_code::ErrorCode,
@@ -59,7 +59,7 @@ pub fn add_caller(record: &mut CallRecord, caller: &Caller) {
 }
 
 /// Records the caller's groups.
-pub fn add_groups(record: &mut CallRecord, view: &View) {
+pub fn add_groups(record: &mut CallRecord, view: &Permissions) {
     let groups = view.groups().iter().take(GROUPS_MAX);
     record.groups = groups.map(ToString::to_string).collect();
 }
@@ -77,7 +77,7 @@ pub fn add_arguments(record: &mut CallRecord, arguments: &Map<String, Value>, re
 }
 
 /// Writes the record of a call that was refused before its server was contacted.
-pub fn record_refusal(audit: &Audit, mut record: CallRecord, code: ErrorCode, sent: SentAnswer) {
+pub fn record_refusal(audit: &AuditLog, mut record: CallRecord, code: ErrorCode, sent: SentAnswer) {
     code.as_str().clone_into(&mut record.outcome);
     record.status = sent.status;
     record.response_bytes = i64::try_from(sent.bytes).unwrap_or(i64::MAX);

@@ -17,14 +17,14 @@ use super::{
     target::ToolRef,
 };
 use crate::{
-    access::{Rule, View},
-    audit::Begun,
+    access::{AccessRule, Permissions},
+    audit::OpenAuditRecord,
     auth::{Caller, SessionToken},
-    chat::{End, Place, Talk},
-    config::Transport,
+    chat::{ProgressEnd, MessageRef, ProgressFeed},
+    config::TransportSettings,
     error_code::ErrorCode,
     secret::Redactor,
-    settings::Settings,
+    settings::ReloadableSettings,
     store::CallRecord,
 };
 
@@ -35,7 +35,7 @@ pub struct CallScope<'a> {
     /// What every call uses.
     pub services: &'a CallServices,
     /// The settings at the start of the call.
-    pub settings: &'a Settings,
+    pub settings: &'a ReloadableSettings,
     /// Where the request comes from.
     pub origin: &'a RequestOrigin,
     /// The requested tool.
@@ -47,11 +47,11 @@ pub struct CallScope<'a> {
     /// The audit record of a call that has not begun.
     pub(super) record: CallRecord,
     /// The audit record of a call that has begun. Its server was contacted, or is about to be.
-    begun: Option<Begun>,
+    begun: Option<OpenAuditRecord>,
     /// The redactor for the answer. `None` before the arguments arrived.
     redactor: Option<Redactor>,
     /// Shows the progress in the chat that the call belongs to.
-    pub(super) talk: Option<Talk>,
+    pub(super) talk: Option<ProgressFeed>,
     /// Whether the call is not counted yet.
     is_open: bool,
 }
@@ -60,7 +60,7 @@ impl<'a> CallScope<'a> {
     /// Starts a call.
     pub fn start(
         services: &'a CallServices,
-        settings: &'a Settings,
+        settings: &'a ReloadableSettings,
         origin: &'a RequestOrigin,
         target: &'a ToolRef,
     ) -> Self {
@@ -91,7 +91,7 @@ impl<'a> CallScope<'a> {
     }
 
     /// Records the rule that allows or refuses the call.
-    pub(super) fn decided(&mut self, rule: &Rule) {
+    pub(super) fn decided(&mut self, rule: &AccessRule) {
         self.record.rule = rule.to_string();
     }
 
@@ -119,14 +119,14 @@ impl<'a> CallScope<'a> {
 
     /// Shows the progress of the call in the chat that it belongs to. This needs headers that name
     /// a chat, and the caller's own token must be allowed to write there.
-    pub(super) fn follow(&mut self, view: &View) {
+    pub(super) fn follow(&mut self, view: &Permissions) {
         self.talk = self.talk_of(view.caller());
     }
 
-    fn talk_of(&self, caller: &Caller) -> Option<Talk> {
+    fn talk_of(&self, caller: &Caller) -> Option<ProgressFeed> {
         let chats = self.settings.chats.as_ref()?;
         let headers = &self.origin.headers;
-        let place = Place::of(headers)?;
+        let place = MessageRef::of(headers)?;
         let by_default = self.settings.config.identity.open_webui.progress;
         let is_on = self.target.bridge.config.progress.unwrap_or(by_default);
         let token = SessionToken::of(caller, headers).filter(|_| is_on)?;
@@ -151,7 +151,7 @@ impl<'a> CallScope<'a> {
     fn redactor_for(&self, body: Bytes) -> Redactor {
         let headers = &self.origin.headers;
         let mut sent = vec![self.target.tool.as_bytes()];
-        if let Ok(Transport::Remote(remote)) = &self.target.bridge.config.transport {
+        if let Ok(TransportSettings::Remote(remote)) = &self.target.bridge.config.transport {
             let passed = remote.pass_headers.iter();
             let passed = passed.flat_map(|name| headers.get_all(name));
             sent.extend(passed.map(HeaderValue::as_bytes));
@@ -166,9 +166,9 @@ impl<'a> CallScope<'a> {
     pub async fn end(mut self, error: Option<ErrorCode>, sent: SentAnswer) {
         if let Some(talk) = self.talk.take() {
             talk.end(match error {
-                None => End::Done,
-                Some(ErrorCode::Timeout) => End::TimedOut,
-                Some(_) => End::Failed,
+                None => ProgressEnd::Done,
+                Some(ErrorCode::Timeout) => ProgressEnd::TimedOut,
+                Some(_) => ProgressEnd::Failed,
             });
         }
         let outcome = error.map_or("ok", ErrorCode::as_str);
@@ -192,7 +192,7 @@ impl<'a> CallScope<'a> {
 }
 
 /// A dropped call was cancelled. Its audit record and its chat are told in the same way, because
-/// [`Begun`] and [`Talk`] are dropped with it.
+/// [`OpenAuditRecord`] and [`ProgressFeed`] are dropped with it.
 impl Drop for CallScope<'_> {
     fn drop(&mut self) {
         if self.is_open {

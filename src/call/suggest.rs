@@ -5,7 +5,7 @@ use super::{
     error::{ServiceError, shown},
     target::ToolRef,
 };
-use crate::{access::View, config::Flavor, error_code::ErrorCode, near, settings::Settings};
+use crate::{access::Permissions, config::Flavor, error_code::ErrorCode, near, settings::ReloadableSettings};
 
 /// The largest number of similar names that are suggested.
 const NEAR_MAX: usize = 3;
@@ -16,9 +16,9 @@ const SOME_MAX: usize = 5;
 /// Adds the names of similar tools to the error for a tool that does not exist. Other errors stay
 /// as they are, and so do all errors under mcpo's rules.
 pub fn similar_tools(
-    settings: &Settings,
+    settings: &ReloadableSettings,
     target: &ToolRef,
-    view: &View,
+    view: &Permissions,
     error: ServiceError,
 ) -> ServiceError {
     if error.code != ErrorCode::NotFound || settings.config.flavor != Flavor::Native {

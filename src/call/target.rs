@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::error::{ServiceError, shown};
 use crate::{
-    access::{Grant, Rule, View},
-    bridge::{Bridge, Entry, Phase, Registry},
+    access::{CallAuthorization, AccessRule, Permissions},
+    bridge::{Bridge, ToolEntry, BridgePhase, BridgeRegistry},
 };
 
 /// A requested tool. It may not exist.
@@ -20,7 +20,7 @@ pub struct ToolRef {
 impl ToolRef {
     /// Finds the tool for an operation ID of the merged document. An ID without a tool may name a
     /// tool of a bridge that has just connected or is down. `None` if no bridge owns the ID.
-    pub fn by_id(registry: &Registry, id: &str) -> Option<Self> {
+    pub fn by_id(registry: &BridgeRegistry, id: &str) -> Option<Self> {
         if let Some((bridge, entry)) = registry.catalogue().by_id(id) {
             let tool = entry.tool.name.to_string();
             return Some(Self { bridge, tool });
@@ -34,26 +34,26 @@ impl ToolRef {
     }
 
     /// The tool, or an error that says why it cannot be used.
-    pub fn find(&self) -> Result<Arc<Entry>, ServiceError> {
+    pub fn find(&self) -> Result<Arc<ToolEntry>, ServiceError> {
         let Self { bridge, tool } = self;
         if let Some(entry) = bridge.live.tools.load().get(tool) {
             return Ok(Arc::clone(entry));
         }
         let status = bridge.status();
         match status.phase {
-            Phase::Disabled => Err(bridge.unavailable(&status).into()),
+            BridgePhase::Disabled => Err(bridge.unavailable(&status).into()),
             // The bridge is not connected, so whether the tool exists is not known yet.
-            Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::NeedsLogin
+            BridgePhase::Starting | BridgePhase::BackingOff | BridgePhase::Failed | BridgePhase::NeedsLogin
                 if bridge.live.tools.load().entries.is_empty() =>
             {
                 Err(bridge.unavailable(&status).into())
             }
-            Phase::Starting
-            | Phase::BackingOff
-            | Phase::Failed
-            | Phase::NeedsLogin
-            | Phase::Ready
-            | Phase::Idle => Err(ServiceError::not_found(format!(
+            BridgePhase::Starting
+            | BridgePhase::BackingOff
+            | BridgePhase::Failed
+            | BridgePhase::NeedsLogin
+            | BridgePhase::Ready
+            | BridgePhase::Idle => Err(ServiceError::not_found(format!(
                 "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
                 name = bridge.name(),
                 tool = shown(tool),
@@ -63,7 +63,7 @@ impl ToolRef {
 
     /// Checks access in the same way for a tool that exists and for one that does not. A caller
     /// without access does not learn which of the two it is.
-    pub fn enter(&self, view: &View) -> Result<(), ServiceError> {
+    pub fn enter(&self, view: &Permissions) -> Result<(), ServiceError> {
         let Self { bridge, tool } = self;
         let entered = match bridge.live.tools.load().get(tool) {
             Some(entry) => view.authorize(bridge.name(), &entry.tool).map(|_grant| ()),
@@ -75,9 +75,9 @@ impl ToolRef {
     /// Finds the tool and checks access. Passes the rule that decides to `decided`.
     pub fn authorize(
         &self,
-        view: &View,
-        decided: impl FnOnce(&Rule),
-    ) -> Result<(Arc<Entry>, Grant), ServiceError> {
+        view: &Permissions,
+        decided: impl FnOnce(&AccessRule),
+    ) -> Result<(Arc<ToolEntry>, CallAuthorization), ServiceError> {
         let bridge = self.bridge.name();
         let denied = match self.find() {
             Ok(entry) => match view.authorize(bridge, &entry.tool) {

@@ -15,16 +15,16 @@ use super::{
     make_call,
 };
 use crate::{
-    audit::Audit,
-    auth::Sources,
-    bridge::{Context, Registry},
+    audit::AuditLog,
+    auth::AuthSources,
+    bridge::{BridgeContext, BridgeRegistry},
     compute::ComputePool,
     config::{self, Environment},
-    credential::{Accounts, Credentials, GroupKeys},
+    credential::{AccountRegistry, CredentialProvider, GroupKeys},
     error_code::ErrorCode,
     mcp,
     secret::Redactor,
-    settings::Settings,
+    settings::ReloadableSettings,
 };
 
 /// A service with one operation, `echo`, which returns its text. It never answers `wait`.
@@ -69,14 +69,14 @@ async fn services() -> CallServices {
     let loaded = config::load(&path, &Environment::of([("HOME", "/")])).unwrap();
     let config = Arc::new(loaded.config);
     let (redactor, tracker) = (Redactor::default(), TaskTracker::new());
-    let accounts = Arc::new(Accounts::in_memory(redactor.clone(), tracker.clone()));
+    let accounts = Arc::new(AccountRegistry::in_memory(redactor.clone(), tracker.clone()));
     let variants = Box::new(|_: &_, _: &_, _| Err(String::new()));
-    let credentials = Credentials::new(accounts, Arc::new(GroupKeys::none()), variants);
+    let credentials = CredentialProvider::new(accounts, Arc::new(GroupKeys::none()), variants);
     let credentials = Arc::new(credentials);
     let stop = CancellationToken::new();
-    let registry = Registry::start(
+    let registry = BridgeRegistry::start(
         &config,
-        Context {
+        BridgeContext {
             http: mcp::http_client().unwrap(),
             credentials: Arc::clone(&credentials),
             notes_tools: false,
@@ -88,12 +88,12 @@ async fn services() -> CallServices {
         },
     );
     registry.settled().await;
-    let settings = Settings::new(Arc::clone(&config), &Sources::default());
+    let settings = ReloadableSettings::new(Arc::clone(&config), &AuthSources::default());
     CallServices {
         registry,
         credentials,
         settings: Arc::new(ArcSwap::from_pointee(settings)),
-        audit: Audit::start(&config.audit, None, &redactor, &tracker, stop),
+        audit: AuditLog::start(&config.audit, None, &redactor, &tracker, stop),
         redactor,
     }
 }

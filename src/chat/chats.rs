@@ -1,4 +1,4 @@
-//! [`Chats`]: the chats of one Open WebUI, and how a progress line is sent to them.
+//! [`ChatClient`]: the chats of one Open WebUI, and how a progress line is sent to them.
 
 use std::{
     collections::HashSet,
@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
-    place::Place,
-    teller::{Talk, Teller},
+    place::MessageRef,
+    teller::{ProgressFeed, ProgressReporter},
 };
 use crate::{auth::SessionToken, secret::Redactor};
 
@@ -33,7 +33,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 10;
 
 /// The chats of one Open WebUI.
 #[derive(Debug)]
-pub struct Chats {
+pub struct ChatClient {
     http: reqwest::Client,
     /// `…/api/v1/chats/`. All requests go to this URL.
     base: Url,
@@ -41,12 +41,12 @@ pub struct Chats {
     lines: Semaphore,
     talks: Arc<Semaphore>,
     /// The errors that were already logged.
-    told: Mutex<HashSet<Fault>>,
+    told: Mutex<HashSet<DeliveryError>>,
 }
 
 /// Why a line was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub enum DeliveryError {
     /// Open WebUI rejected the token, or the chat belongs to another user.
     Refused(StatusCode),
     /// Open WebUI returned a status other than 200.
@@ -57,7 +57,7 @@ pub enum Fault {
     Unreachable,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for DeliveryError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(status) => write!(
@@ -71,7 +71,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl Chats {
+impl ChatClient {
     /// The chats of the Open WebUI at this URL. `None` if the URL cannot be a base.
     pub fn new(http: reqwest::Client, base: &Url, tracker: TaskTracker) -> Option<Self> {
         let base = base.as_str().trim_end_matches('/');
@@ -85,20 +85,20 @@ impl Chats {
         })
     }
 
-    /// Reports the progress of a tool call: what its [`Talk`] receives is sent to the chat with the
+    /// Reports the progress of a tool call: what its [`ProgressFeed`] receives is sent to the chat with the
     /// caller's own token. `None` while too many calls report progress.
     pub fn follow(
         self: &Arc<Self>,
-        place: &Place,
+        place: &MessageRef,
         token: SessionToken,
         tool: &str,
         redactor: &Redactor,
-    ) -> Option<Talk> {
+    ) -> Option<ProgressFeed> {
         let turn = Arc::clone(&self.talks).try_acquire_owned().ok()?;
         let url = format!("{}/messages/{}/event", place.chat, place.message);
         let url = self.base.join(&url).ok()?;
-        let (talk, followed) = Talk::begin();
-        let teller = Teller::new(Arc::clone(self), (url, token), tool, redactor.clone());
+        let (talk, followed) = ProgressFeed::begin();
+        let teller = ProgressReporter::new(Arc::clone(self), (url, token), tool, redactor.clone());
         self.tracker.spawn(async move {
             teller.run(followed).await;
             drop(turn);
@@ -112,9 +112,9 @@ impl Chats {
         (url, token): &(Url, SessionToken),
         line: &str,
         is_last: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DeliveryError> {
         let sending = timeout(LINE_TIMEOUT, self.send(url, token, line, is_last));
-        let sent = sending.await.unwrap_or(Err(Fault::Silent));
+        let sent = sending.await.unwrap_or(Err(DeliveryError::Silent));
         if let Err(fault) = sent {
             self.tell(fault);
         }
@@ -127,27 +127,27 @@ impl Chats {
         token: &SessionToken,
         line: &str,
         is_last: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DeliveryError> {
         // The semaphore is never closed.
         let Ok(_turn) = self.lines.acquire().await else {
-            return Err(Fault::Silent);
+            return Err(DeliveryError::Silent);
         };
         let event = json!({ "type": "status", "data": { "description": line, "done": is_last } });
         let request = self.http.post(url.clone()).bearer_auth(token.expose());
         let sending = request.json(&event).send();
-        let mut response = sending.await.map_err(|_| Fault::Unreachable)?;
+        let mut response = sending.await.map_err(|_| DeliveryError::Unreachable)?;
         match response.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
-                return Err(Fault::Refused(status));
+                return Err(DeliveryError::Refused(status));
             }
-            status => return Err(Fault::Status(status)),
+            status => return Err(DeliveryError::Status(status)),
         }
         // After a small response is read to its end, the connection can be reused for the next
         // line.
         let mut read = 0;
         while read < ANSWER_BYTES_MAX
-            && let Some(chunk) = response.chunk().await.map_err(|_| Fault::Unreachable)?
+            && let Some(chunk) = response.chunk().await.map_err(|_| DeliveryError::Unreachable)?
         {
             read += chunk.len();
         }
@@ -155,7 +155,7 @@ impl Chats {
     }
 
     /// Logs each kind of error once. A chat without progress lines is not important.
-    fn tell(&self, fault: Fault) {
+    fn tell(&self, fault: DeliveryError) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.insert(fault) {
             tracing::warn!(

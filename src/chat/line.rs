@@ -1,6 +1,6 @@
 //! One progress line: the text of a server, made safe for a chat. Pure.
 
-use crate::{mcp::Progress, plain_text::is_harmful, secret::Redactor};
+use crate::{mcp::ProgressMessage, plain_text::is_harmful, secret::Redactor};
 
 /// The maximum length of a line in characters: more does not fit into one line of the chat.
 const LINE_CHARS_MAX: usize = 200;
@@ -9,7 +9,7 @@ const LINE_CHARS_MAX: usize = 200;
 const STEPS_MAX: f64 = 1e9;
 
 /// Formats progress as `count: page 3 (3 of 10)`. Empty if there is nothing to show.
-pub fn line(tool: &str, progress: &Progress, redactor: &Redactor) -> String {
+pub fn line(tool: &str, progress: &ProgressMessage, redactor: &Redactor) -> String {
     let text = clean(progress, redactor);
     let count = progress.reached.map(|it| count(it, progress.total));
     let said = match (text.is_empty(), count.filter(|count| !count.is_empty())) {
@@ -25,7 +25,7 @@ pub fn line(tool: &str, progress: &Progress, redactor: &Redactor) -> String {
 /// The text without secrets and without characters that would break the line or change its
 /// direction. Secrets are removed twice: before these characters are removed, for secrets that
 /// contain some, and after, for secrets that were hidden by them.
-fn clean(progress: &Progress, redactor: &Redactor) -> String {
+fn clean(progress: &ProgressMessage, redactor: &Redactor) -> String {
     let before = if progress.is_cut {
         redactor.redact_beginning(&progress.text)
     } else {
@@ -81,17 +81,17 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
-    fn said(text: &str) -> Progress {
-        Progress {
+    fn said(text: &str) -> ProgressMessage {
+        ProgressMessage {
             text: text.to_owned(),
-            ..Progress::default()
+            ..ProgressMessage::default()
         }
     }
 
     #[test]
     fn how_far_it_is_is_told_as_people_count() {
         let of = |text: &str, reached: f64, total: Option<f64>| {
-            let progress = Progress {
+            let progress = ProgressMessage {
                 reached: Some(reached),
                 total,
                 ..said(text)
@@ -139,7 +139,7 @@ mod tests {
         let redactor = Redactor::default();
         redactor.learn(Secret::new("s3cret-token-0123456789"));
         redactor.learn(Secret::new("first line\nsecond line of a key"));
-        let of = |progress: &Progress| line("t", progress, &redactor);
+        let of = |progress: &ProgressMessage| line("t", progress, &redactor);
         for hidden in [
             "with s3cret-token-0123456789 here",
             "with s3cret\0-token-0123\u{202e}456789 here",
@@ -147,7 +147,7 @@ mod tests {
         ] {
             assert_eq!(of(&said(hidden)), "t: with *** here");
         }
-        let cut = Progress {
+        let cut = ProgressMessage {
             is_cut: true,
             ..said("the rest is long s3cret-token-01234")
         };

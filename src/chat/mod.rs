@@ -11,6 +11,6 @@ mod line;
 mod place;
 mod teller;
 
-pub use chats::Chats;
-pub use place::Place;
-pub use teller::{End, Talk};
+pub use chats::ChatClient;
+pub use place::MessageRef;
+pub use teller::{ProgressEnd, ProgressFeed};

@@ -1,4 +1,4 @@
-//! [`Place`]: the chat message that a call was made for. Pure.
+//! [`MessageRef`]: the chat message that a call was made for. Pure.
 
 use http::{HeaderMap, HeaderName};
 
@@ -13,14 +13,14 @@ const ID_BYTES_MAX: usize = 64;
 
 /// The chat message for the lines. The values are safe as segments of a URL path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct MessageRef {
     /// The chat ID.
     pub chat: String,
     /// The message ID.
     pub message: String,
 }
 
-impl Place {
+impl MessageRef {
     /// The place that the headers name; `None` if they do not name a usable one. A temporary chat
     /// (`local:…`) has none.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
@@ -55,7 +55,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(CHAT_ID, HeaderValue::from_str(chat).unwrap());
             headers.insert(MESSAGE_ID, HeaderValue::from_str(message).unwrap());
-            Place::of(&headers)
+            MessageRef::of(&headers)
         };
         let id = "004a165f-1c0b-4c52-9f7e-0d7b8e1d2f3a";
         assert_eq!(of(id, " m_1 ").unwrap().message, "m_1");
@@ -82,7 +82,7 @@ mod tests {
         twice.append(CHAT_ID, HeaderValue::from_static("one"));
         twice.append(CHAT_ID, HeaderValue::from_static("two"));
         twice.insert(MESSAGE_ID, HeaderValue::from_static("m"));
-        assert_eq!(Place::of(&twice), None);
-        assert_eq!(Place::of(&HeaderMap::new()), None);
+        assert_eq!(MessageRef::of(&twice), None);
+        assert_eq!(MessageRef::of(&HeaderMap::new()), None);
     }
 }

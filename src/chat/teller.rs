@@ -1,4 +1,4 @@
-//! [`Talk`] belongs to a call; [`Teller`] is the task that reports its progress.
+//! [`ProgressFeed`] belongs to a call; [`ProgressReporter`] is the task that reports its progress.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,12 +9,12 @@ use tokio::{
 use url::Url;
 
 use super::{
-    chats::{Chats, Fault},
+    chats::{ChatClient, DeliveryError},
     line::line,
 };
 use crate::{
     auth::SessionToken,
-    mcp::{Ear, Progress},
+    mcp::{ProgressSink, ProgressMessage},
     secret::Redactor,
 };
 
@@ -26,7 +26,7 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ProgressEnd {
     /// With a result.
     Done,
     /// With an error.
@@ -37,26 +37,26 @@ pub enum End {
     Stopped,
 }
 
-/// A call that reports progress. If it is dropped before [`Talk::end`], the call was stopped.
+/// A call that reports progress. If it is dropped before [`ProgressFeed::end`], the call was stopped.
 #[derive(Debug)]
-pub struct Talk {
+pub struct ProgressFeed {
     /// Receives the server's progress.
-    ear: Arc<Ear>,
+    ear: Arc<ProgressSink>,
     /// Sends how the call ended.
-    end: oneshot::Sender<End>,
+    end: oneshot::Sender<ProgressEnd>,
 }
 
-/// The receiving side of a [`Talk`].
+/// The receiving side of a [`ProgressFeed`].
 #[derive(Debug)]
-pub(super) struct Followed {
-    heard: watch::Receiver<Progress>,
-    ended: oneshot::Receiver<End>,
+pub(super) struct FeedReceiver {
+    heard: watch::Receiver<ProgressMessage>,
+    ended: oneshot::Receiver<ProgressEnd>,
 }
 
 /// Sends the progress lines of one call.
 #[derive(Debug)]
-pub(super) struct Teller {
-    chats: Arc<Chats>,
+pub(super) struct ProgressReporter {
+    chats: Arc<ChatClient>,
     /// The URL, and the token to use.
     to: (Url, SessionToken),
     tool: String,
@@ -69,30 +69,30 @@ pub(super) struct Teller {
 
 /// No line of this call can be delivered.
 #[derive(Debug, PartialEq, Eq)]
-struct Gone;
+struct UndeliverableError;
 
-impl Talk {
+impl ProgressFeed {
     /// Starts with a call.
-    pub(super) fn begin() -> (Self, Followed) {
-        let (ear, heard) = Ear::new();
+    pub(super) fn begin() -> (Self, FeedReceiver) {
+        let (ear, heard) = ProgressSink::new();
         let (end, ended) = oneshot::channel();
-        (Self { ear, end }, Followed { heard, ended })
+        (Self { ear, end }, FeedReceiver { heard, ended })
     }
 
     /// Receives the server's progress.
-    pub fn ear(&self) -> &Arc<Ear> {
+    pub fn ear(&self) -> &Arc<ProgressSink> {
         &self.ear
     }
 
     /// Reports how the call ended. Does not wait.
-    pub fn end(self, end: End) {
+    pub fn end(self, end: ProgressEnd) {
         if self.end.send(end).is_err() {
             tracing::debug!("the task that reports the progress of this call has ended");
         }
     }
 }
 
-impl End {
+impl ProgressEnd {
     /// The text in the last line.
     fn as_str(self) -> &'static str {
         match self {
@@ -104,10 +104,10 @@ impl End {
     }
 }
 
-impl Teller {
+impl ProgressReporter {
     /// Creates the reporter of a tool call.
     pub(super) fn new(
-        chats: Arc<Chats>,
+        chats: Arc<ChatClient>,
         to: (Url, SessionToken),
         tool: &str,
         redactor: Redactor,
@@ -124,8 +124,8 @@ impl Teller {
 
     /// Reports progress until the call ends, and then its end: a chat with an open line would show
     /// a spinner forever. After the call at most two lines are sent, each with its own timeout.
-    pub(super) async fn run(mut self, mut followed: Followed) {
-        let Followed { heard, ended } = &mut followed;
+    pub(super) async fn run(mut self, mut followed: FeedReceiver) {
+        let FeedReceiver { heard, ended } = &mut followed;
         if timeout(PATIENCE, &mut *ended).await.is_ok() {
             return;
         }
@@ -138,7 +138,7 @@ impl Teller {
             }
             // Do not abort a line when the call ends: if it arrived after the last line, the chat
             // would show a spinner forever.
-            if self.tell(heard).await == Err(Gone) {
+            if self.tell(heard).await == Err(UndeliverableError) {
                 return;
             }
             if let Ok(end) = timeout(PACE, &mut *ended).await {
@@ -146,14 +146,14 @@ impl Teller {
             }
         };
         // Send the latest progress, unless the previous line failed.
-        if !self.is_faulty && self.tell(heard).await == Err(Gone) {
+        if !self.is_faulty && self.tell(heard).await == Err(UndeliverableError) {
             return;
         }
-        self.close(end.unwrap_or(End::Stopped)).await;
+        self.close(end.unwrap_or(ProgressEnd::Stopped)).await;
     }
 
     /// Sends the latest progress if it is new.
-    async fn tell(&mut self, heard: &mut watch::Receiver<Progress>) -> Result<(), Gone> {
+    async fn tell(&mut self, heard: &mut watch::Receiver<ProgressMessage>) -> Result<(), UndeliverableError> {
         let line = line(&self.tool, &heard.borrow_and_update(), &self.redactor);
         if line.is_empty() || self.last.as_ref() == Some(&line) {
             return Ok(());
@@ -162,14 +162,14 @@ impl Teller {
         self.last = Some(line);
         self.is_faulty = put.is_err();
         match put {
-            Err(Fault::Refused(_)) => Err(Gone),
+            Err(DeliveryError::Refused(_)) => Err(UndeliverableError),
             // The next line may be delivered.
-            Ok(()) | Err(Fault::Status(_) | Fault::Silent | Fault::Unreachable) => Ok(()),
+            Ok(()) | Err(DeliveryError::Status(_) | DeliveryError::Silent | DeliveryError::Unreachable) => Ok(()),
         }
     }
 
     /// Reports the end, if progress was reported before.
-    async fn close(&self, end: End) {
+    async fn close(&self, end: ProgressEnd) {
         if self.last.is_none() {
             return;
         }

@@ -43,10 +43,10 @@ const USAGE: &str = "mcp-bridge [OPTIONS] [COMMAND]\n       \
 pub struct Cli {
     /// The command to run. The default is `serve`.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
     /// The options that select the configuration.
     #[command(flatten)]
-    pub start: Start,
+    pub start: ConfigOptions,
 }
 
 /// The arguments that an environment variable can set.
@@ -54,7 +54,7 @@ pub const VARIABLES: [(&str, &str); 2] = [("config", "BRIDGE_CONFIG"), ("listen"
 
 /// The options that select the configuration, for every command that reads it.
 #[derive(Debug, Clone, Args)]
-pub struct Start {
+pub struct ConfigOptions {
     /// The configuration file: bridges.toml, or the file of another MCP client (for example, `mcpServers` JSON).
     #[arg(
         short,
@@ -75,7 +75,7 @@ pub struct Start {
 
 /// The commands of `mcp-bridge`.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Serve the configured bridges over HTTP (the default command).
     Serve,
     /// Check the configuration: report its errors, and list which bridges are on or off and why.

@@ -6,14 +6,14 @@ use url::Url;
 
 use super::{exposure, tables};
 use crate::config::{
-    self, Anonymous, ApiKey, Bridge, Config, CredentialKind, DatabaseUrl, Diagnostic, Environment,
-    Flavor, Issuer, Loaded, Off, OpenWebUi, Severity, Transport,
+    self, AnonymousAccess, ApiKey, BridgeSettings, Config, CredentialScope, DatabaseUrl, Diagnostic, Environment,
+    Flavor, IssuerSettings, LoadedConfig, DisabledPart, OpenWebUiSettings, Severity, TransportSettings,
 };
 use crate::secret::Redactor;
 
 /// The result of a check, ready to print.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct CheckReport {
     /// The table of bridges, for standard output.
     pub stdout: String,
     /// The problems, for standard error.
@@ -43,7 +43,7 @@ pub fn run(path: &Path, environment: &Environment) -> ExitCode {
 }
 
 /// Renders the result of loading a configuration.
-pub fn report(path: &Path, loaded: Result<Loaded, Vec<Diagnostic>>) -> Report {
+pub fn report(path: &Path, loaded: Result<LoadedConfig, Vec<Diagnostic>>) -> CheckReport {
     match loaded {
         Ok(loaded) => {
             let redactor = Redactor::default();
@@ -54,7 +54,7 @@ pub fn report(path: &Path, loaded: Result<Loaded, Vec<Diagnostic>>) -> Report {
                 sections(&loaded.config, &loaded.off),
                 summary(path, &loaded.config, loaded.warnings.len())
             );
-            Report {
+            CheckReport {
                 stdout: redactor.redact(&text).into_owned(),
                 stderr: render(&loaded.warnings),
                 code: 0,
@@ -65,7 +65,7 @@ pub fn report(path: &Path, loaded: Result<Loaded, Vec<Diagnostic>>) -> Report {
                 .iter()
                 .filter(|one| one.severity == Severity::Error)
                 .count();
-            Report {
+            CheckReport {
                 stdout: String::new(),
                 stderr: format!(
                     "{}{}: {}\n",
@@ -107,7 +107,7 @@ pub fn table(config: &Config) -> String {
 }
 
 /// Describes a bridge. It omits arguments, URL paths and queries, because they can contain secrets.
-fn describe(bridge: &Bridge) -> (&'static str, String) {
+fn describe(bridge: &BridgeSettings) -> (&'static str, String) {
     if let Some(reason) = bridge.reason_off() {
         return if bridge.is_for_groups_alone() {
             let why = format!("only for groups that have their own keys; {reason}");
@@ -117,11 +117,11 @@ fn describe(bridge: &Bridge) -> (&'static str, String) {
         };
     }
     let how = match &bridge.transport {
-        Ok(Transport::Stdio(stdio)) => match &stdio.user {
+        Ok(TransportSettings::Stdio(stdio)) => match &stdio.user {
             Some(user) => format!("{}, as user {}", stdio.command, user.name),
             None => stdio.command.clone(),
         },
-        Ok(Transport::Remote(remote)) => {
+        Ok(TransportSettings::Remote(remote)) => {
             let origin = remote.url.origin().ascii_serialization();
             match &remote.oauth {
                 Some(_) => format!("{origin}  OAuth"),
@@ -131,15 +131,15 @@ fn describe(bridge: &Bridge) -> (&'static str, String) {
         Err(disabled) => disabled.0.clone(),
     };
     let whose = match bridge.credential {
-        CredentialKind::Shared => "",
-        CredentialKind::Group => ", group keys",
-        CredentialKind::Caller => ", each caller's own account",
+        CredentialScope::Shared => "",
+        CredentialScope::Group => ", group keys",
+        CredentialScope::Caller => ", each caller's own account",
     };
     ("on", format!("{how}{whose}"))
 }
 
 /// Renders who may call, which rules decide, and where data is stored. A configuration of mcpo has none of these.
-fn sections(config: &Config, off: &[Off]) -> String {
+fn sections(config: &Config, off: &[DisabledPart]) -> String {
     let Some(database) = &config.database else {
         return String::new();
     };
@@ -215,21 +215,21 @@ fn proofs(config: &Config) -> Vec<String> {
         ));
     }
     match identity.anonymous {
-        Anonymous::Allowed => proofs.push("everyone: `anonymous = true`".to_owned()),
-        Anonymous::Loopback => proofs.push(format!(
+        AnonymousAccess::Allowed => proofs.push("everyone: `anonymous = true`".to_owned()),
+        AnonymousAccess::Loopback => proofs.push(format!(
             "everyone who can reach {}, because no other way to authenticate is on",
             config.server.listen
         )),
-        Anonymous::Refused if proofs.is_empty() => {
+        AnonymousAccess::Refused if proofs.is_empty() => {
             proofs.push("nothing: every call is refused".to_owned());
         }
-        Anonymous::Refused => {}
+        AnonymousAccess::Refused => {}
     }
     proofs
 }
 
 /// Describes when Open WebUI's signed headers are accepted.
-fn signed(open_webui: &OpenWebUi) -> &'static str {
+fn signed(open_webui: &OpenWebUiSettings) -> &'static str {
     match (open_webui.jwt_alone, &open_webui.jwt_audience) {
         (true, _) => "Open WebUI's signed headers, even without an API key (`jwt_alone`)",
         (false, Some(_)) => {
@@ -240,7 +240,7 @@ fn signed(open_webui: &OpenWebUi) -> &'static str {
 }
 
 /// Describes how the tokens of an issuer name users.
-fn emails(issuer: &Issuer) -> String {
+fn emails(issuer: &IssuerSettings) -> String {
     let claims = issuer.email_claims.join("`, then `");
     match (&*claims, issuer.emails_verified) {
         ("", _) => "users are named by their subject (`sub`) only".to_owned(),
@@ -312,7 +312,7 @@ fn place(url: &DatabaseUrl) -> String {
     }
 }
 
-fn audit(audit: &config::Audit) -> String {
+fn audit(audit: &config::AuditSettings) -> String {
     if !audit.is_on {
         return "off".to_owned();
     }
@@ -363,7 +363,7 @@ mod tests {
 
     use super::*;
 
-    fn check(text: &str) -> Report {
+    fn check(text: &str) -> CheckReport {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bridges.toml");
         fs::write(&path, text).unwrap();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::{DatabaseUrl, Diagnostic, Environment, Loaded, RunAs, Stdio, Transport},
+    config::{DatabaseUrl, Diagnostic, Environment, LoadedConfig, RunAsUser, StdioSettings, TransportSettings},
     secret::Secret,
 };
 
@@ -16,15 +16,15 @@ const SECRET_BYTES_MIN: usize = 8;
 
 /// Returns a warning about programs that run as the user of mcp-bridge, and one about programs of other users that
 /// can read files with secrets. It returns no warning if the configuration starts only mcp-bridge itself.
-pub fn warnings(path: &Path, loaded: &Loaded, environment: &Environment) -> Vec<Diagnostic> {
-    let is_foreign = |stdio: &&Stdio| environment.executable() != Some(Path::new(&stdio.command));
+pub fn warnings(path: &Path, loaded: &LoadedConfig, environment: &Environment) -> Vec<Diagnostic> {
+    let is_foreign = |stdio: &&StdioSettings| environment.executable() != Some(Path::new(&stdio.command));
     let programs = loaded.config.bridges.iter().filter_map(|bridge| {
-        let Ok(Transport::Stdio(stdio)) = &bridge.transport else {
+        let Ok(TransportSettings::Stdio(stdio)) = &bridge.transport else {
             return None;
         };
         Some(stdio).filter(is_foreign)
     });
-    let (others, ours): (Vec<&Stdio>, Vec<&Stdio>) = programs.partition(|it| it.user.is_some());
+    let (others, ours): (Vec<&StdioSettings>, Vec<&StdioSettings>) = programs.partition(|it| it.user.is_some());
     let files = secret_files(path, loaded);
     let mut warnings = Vec::new();
     if !ours.is_empty() {
@@ -79,7 +79,7 @@ fn of_our_user(count: usize, files: &[PathBuf], reads_memory: bool) -> Option<Di
 }
 
 /// Returns the existing files that contain secrets.
-fn secret_files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+fn secret_files(path: &Path, loaded: &LoadedConfig) -> Vec<PathBuf> {
     let known: Vec<Secret> = loaded
         .secrets()
         .filter(|secret| secret.expose().len() >= SECRET_BYTES_MIN)
@@ -112,7 +112,7 @@ fn secret_files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
 }
 
 /// Whether a user may open a file and all folders on the way to it.
-fn may_read(user: &RunAs, file: &Path) -> bool {
+fn may_read(user: &RunAsUser, file: &Path) -> bool {
     let Ok(file) = fs::canonicalize(file) else {
         return false;
     };

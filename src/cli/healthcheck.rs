@@ -11,17 +11,17 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use super::{
-    args::Start,
+    args::ConfigOptions,
     output::{fail, print},
     serve,
 };
-use crate::{config::Server, mcp};
+use crate::{config::ServerSettings, mcp};
 
 /// The time limit of the request. Container probes have limits of a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks `/health` and prints the answer.
-pub fn main(start: &Start, url: Option<Url>) -> ExitCode {
+pub fn main(start: &ConfigOptions, url: Option<Url>) -> ExitCode {
     let result = Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(ask(start, url)));
@@ -35,7 +35,7 @@ pub fn main(start: &Start, url: Option<Url>) -> ExitCode {
 }
 
 /// Sends the request and returns the body of the answer.
-async fn ask(start: &Start, url: Option<Url>) -> anyhow::Result<String> {
+async fn ask(start: &ConfigOptions, url: Option<Url>) -> anyhow::Result<String> {
     let (client, url) = match url {
         Some(url) => (mcp::http_client()?, url),
         None => (own_client()?, configured(start)?),
@@ -64,11 +64,11 @@ fn own_client() -> reqwest::Result<reqwest::Client> {
 }
 
 /// Returns the URL of the listener in the configuration.
-fn configured(start: &Start) -> anyhow::Result<Url> {
+fn configured(start: &ConfigOptions) -> anyhow::Result<Url> {
     let server = match (serve::plan(start).source)() {
         Ok(loaded) => loaded.config.server,
         // The running process still uses the last valid configuration.
-        Err(_) if start.listen.is_some() => Server::default(),
+        Err(_) if start.listen.is_some() => ServerSettings::default(),
         Err(problems) => bail!(
             "the configuration has {} problems; run `mcp-bridge check` to see them",
             problems.len()

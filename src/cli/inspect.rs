@@ -8,34 +8,34 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{
-    args::Start,
+    args::ConfigOptions,
     output::{complain, fail, fail_clean, print},
     serve, sources,
 };
 use crate::{
-    access::View,
+    access::Permissions,
     auth::Caller,
-    bridge::{Order, Phase, Registry},
-    config::{Config, CredentialKind, Transport},
-    credential::Owner,
-    lifecycle::Lifecycle,
+    bridge::{ToolCall, BridgePhase, BridgeRegistry},
+    config::{Config, CredentialScope, TransportSettings},
+    credential::SessionOwner,
+    lifecycle::ProcessLifecycle,
     mcp,
     rate::CallerKey,
-    reply::Reply,
-    schema::Effort,
+    reply::ToolReply,
+    schema::CheckEffort,
     secret::Redactor,
     telemetry,
 };
 
 /// `tools`: lists the tools of the servers.
-pub fn tools(start: &Start, only: Option<&str>, as_json: bool) -> ExitCode {
+pub fn tools(start: &ConfigOptions, only: Option<&str>, as_json: bool) -> ExitCode {
     with_bridges(start, only, async |registry| {
         let mut list = Vec::new();
         let mut is_complete = true;
         for bridge in registry.roster().bridges() {
             let status = bridge.status();
             let tools = bridge.live.tools.load();
-            if !matches!(status.phase, Phase::Ready | Phase::Idle | Phase::Disabled) {
+            if !matches!(status.phase, BridgePhase::Ready | BridgePhase::Idle | BridgePhase::Disabled) {
                 is_complete = false;
             }
             if let Some(reason) = &status.reason {
@@ -79,7 +79,7 @@ fn print_tool(tool: &Value) {
 }
 
 /// `call`: calls one tool and prints its result.
-pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCode {
+pub fn call(start: &ConfigOptions, bridge: &str, tool: &str, arguments: &str) -> ExitCode {
     with_bridges(start, Some(bridge), async |registry| {
         let roster = registry.roster().clone();
         let found = roster
@@ -99,27 +99,27 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
                 ),
             }
         };
-        let arguments = match entry.check(arguments.as_bytes(), Effort::Full) {
+        let arguments = match entry.check(arguments.as_bytes(), CheckEffort::Full) {
             Ok(arguments) => arguments,
-            Err(refusal) if refusal.is_of_arguments() => bail!(Faults(refusal.lines())),
+            Err(refusal) if refusal.is_of_arguments() => bail!(InvalidArgumentsError(refusal.lines())),
             Err(refusal) => bail!(refusal.lines().join("; ")),
         };
-        let grant = View::operator()
+        let grant = Permissions::operator()
             .authorize(found.name(), &entry.tool)
             .ok()
             .context("not allowed")?;
         let again = || arguments.clone();
-        let order = Order {
+        let order = ToolCall {
             span: None,
             tool: &entry.tool.server_name,
             caller: CallerKey::of(&Caller::operator(), None),
-            owner: &Owner::Shared,
+            owner: &SessionOwner::Shared,
             passed: &HeaderMap::new(),
             ear: None,
             again: &again,
         };
         let result = found.call(&grant, order, arguments.clone()).await?;
-        let reply = Reply::from_text(result, false, None)??;
+        let reply = ToolReply::from_text(result, false, None)??;
         let reply = reply.without_secrets(registry.redactor());
         print(&format!("{}\n", String::from_utf8_lossy(&reply.body)));
         Ok(())
@@ -127,7 +127,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
 }
 
 /// `openapi`: prints the OpenAPI document.
-pub fn openapi(start: &Start, only: Option<&str>) -> ExitCode {
+pub fn openapi(start: &ConfigOptions, only: Option<&str>) -> ExitCode {
     with_bridges(start, only, async |registry| {
         let bridge = only.and_then(|name| registry.roster().get(name).cloned());
         let document = registry
@@ -148,9 +148,9 @@ fn read_stdin() -> anyhow::Result<String> {
 
 /// Starts the bridges (or only one of them), waits until each is ready or has failed, runs `work`, and ends them.
 fn with_bridges(
-    start: &Start,
+    start: &ConfigOptions,
     only: Option<&str>,
-    work: impl AsyncFnOnce(Arc<Registry>) -> anyhow::Result<()>,
+    work: impl AsyncFnOnce(Arc<BridgeRegistry>) -> anyhow::Result<()>,
 ) -> ExitCode {
     let plan = serve::plan(start);
     let loaded = match (plan.source)() {
@@ -171,7 +171,7 @@ fn with_bridges(
         .context("cannot start the runtime")
         .and_then(|runtime| {
             runtime.block_on(async {
-                let lifecycle = Lifecycle::default();
+                let lifecycle = ProcessLifecycle::default();
                 let sources =
                     sources::open(&config, mcp::http_client()?, lifecycle.tracker.clone())?;
                 // The database holds the logins. A configuration without logins does not need it.
@@ -181,7 +181,7 @@ fn with_bridges(
                 let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
                 let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
                 let context = serve::context(&lifecycle, &sources, &credentials, &redactor);
-                let registry = Registry::start(&config, context);
+                let registry = BridgeRegistry::start(&config, context);
                 registry.settled().await;
                 let result = work(registry).await;
                 serve::end(&lifecycle).await;
@@ -190,7 +190,7 @@ fn with_bridges(
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Faults>() {
+        Err(error) => match error.downcast_ref::<InvalidArgumentsError>() {
             Some(faults) => {
                 complain(&redactor.redact(&faults.to_string()));
                 ExitCode::FAILURE
@@ -203,13 +203,13 @@ fn with_bridges(
 /// The errors in the arguments of a call, one line for each.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
-struct Faults(Vec<String>);
+struct InvalidArgumentsError(Vec<String>);
 
 /// Whether any bridge uses credentials from the database.
 fn uses_accounts(config: &Config) -> bool {
     config.bridges.iter().any(|bridge| {
-        bridge.credential != CredentialKind::Shared
-            || matches!(&bridge.transport, Ok(Transport::Remote(remote)) if remote.oauth.is_some())
+        bridge.credential != CredentialScope::Shared
+            || matches!(&bridge.transport, Ok(TransportSettings::Remote(remote)) if remote.oauth.is_some())
     })
 }
 

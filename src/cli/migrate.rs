@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use tokio::runtime::Runtime;
 
 use super::{
-    args::Start,
+    args::ConfigOptions,
     output::{complain, diagnose, fail, print},
     serve,
 };
-use crate::{config::Database, store::Store};
+use crate::{config::DatabaseSettings, store::Store};
 
 /// Migrates the configured database and prints the applied migrations.
-pub fn main(start: &Start) -> ExitCode {
+pub fn main(start: &ConfigOptions) -> ExitCode {
     let plan = serve::plan(start);
     let loaded = match (plan.source)() {
         Ok(loaded) => loaded,
@@ -41,7 +41,7 @@ pub fn main(start: &Start) -> ExitCode {
 }
 
 /// Migrates the database and returns one line for each applied migration.
-async fn migrate(database: &Database) -> anyhow::Result<String> {
+async fn migrate(database: &DatabaseSettings) -> anyhow::Result<String> {
     let applied = Store::open(database)?.migrate().await?;
     if applied.is_empty() {
         return Ok("the database is up to date; nothing to do\n".to_owned());

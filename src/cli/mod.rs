@@ -22,7 +22,7 @@ mod tables;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
-use self::args::{Cli, Command};
+use self::args::{Cli, CliCommand};
 use crate::{config::Environment, isolation, mcp, secret::Redactor};
 
 /// Runs the program.
@@ -80,7 +80,7 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
     let redactor = Redactor::default();
     redactor.set_configured(command.secrets(&environment));
     output::print(&redactor.redact(&format!("{}\n", command.first_line())));
-    serve::run(serve::Plan {
+    serve::run(serve::ServeOptions {
         variants: serve::no_variants(),
         is_watched: command.hot_reload(),
         // mcpo exits with this code too.
@@ -93,25 +93,25 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
 fn run(cli: Cli) -> ExitCode {
     let start = cli.start;
     match cli.command {
-        None | Some(Command::Serve) => serve::main(&start),
-        Some(Command::Check) => check::run(&start.config, &Environment::process()),
-        Some(Command::Tools { bridge, json }) => inspect::tools(&start, bridge.as_deref(), json),
-        Some(Command::Call {
+        None | Some(CliCommand::Serve) => serve::main(&start),
+        Some(CliCommand::Check) => check::run(&start.config, &Environment::process()),
+        Some(CliCommand::Tools { bridge, json }) => inspect::tools(&start, bridge.as_deref(), json),
+        Some(CliCommand::Call {
             bridge,
             tool,
             arguments,
         }) => inspect::call(&start, &bridge, &tool, &arguments),
-        Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
-        Some(Command::Import(args)) => import::run(&args),
-        Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
-        Some(Command::Login(args)) => login::login(&start, &args),
-        Some(Command::Logout(args)) => login::logout(&start, &args),
-        Some(Command::Accounts { json }) => login::accounts(&start, json),
-        Some(Command::Access { command }) => access::main(&start, command),
-        Some(Command::Migrate) => migrate::main(&start),
-        Some(Command::Audit { command }) => audit::main(&start, command),
-        Some(Command::Secrets { command }) => secrets::main(&start, &command),
-        Some(Command::Mcpo { words }) => run_mcpo(words),
-        Some(Command::DemoServer) => serve::demo_server(),
+        Some(CliCommand::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
+        Some(CliCommand::Import(args)) => import::run(&args),
+        Some(CliCommand::Healthcheck { url }) => healthcheck::main(&start, url),
+        Some(CliCommand::Login(args)) => login::login(&start, &args),
+        Some(CliCommand::Logout(args)) => login::logout(&start, &args),
+        Some(CliCommand::Accounts { json }) => login::accounts(&start, json),
+        Some(CliCommand::Access { command }) => access::main(&start, command),
+        Some(CliCommand::Migrate) => migrate::main(&start),
+        Some(CliCommand::Audit { command }) => audit::main(&start, command),
+        Some(CliCommand::Secrets { command }) => secrets::main(&start, &command),
+        Some(CliCommand::Mcpo { words }) => run_mcpo(words),
+        Some(CliCommand::DemoServer) => serve::demo_server(),
     }
 }

@@ -162,7 +162,7 @@ mod tests {
         let cli = parsed("healthcheck --url https://x.example").unwrap();
         assert!(matches!(
             cli.command,
-            Some(args::Command::Healthcheck { url: Some(_) })
+            Some(args::CliCommand::Healthcheck { url: Some(_) })
         ));
     }
 

@@ -7,35 +7,35 @@ use arc_swap::ArcSwap;
 use tokio::{runtime::Runtime, sync::Notify};
 
 use super::{
-    args::Start,
+    args::ConfigOptions,
     output::{BAD_CONFIG, complain, diagnose, fail, fail_clean},
     sources,
 };
 use crate::{
-    audit::Audit,
-    auth::Sources,
-    bridge::{Context, Registry},
+    audit::AuditLog,
+    auth::AuthSources,
+    bridge::{BridgeContext, BridgeRegistry},
     call::CallServices,
     compute::ComputePool,
     config::{
-        self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Server, Watch,
+        self, AnonymousAccess, Config, Diagnostic, Environment, Flavor, LoadedConfig, CliOverrides, ServerSettings, ConfigWatcher,
     },
-    credential::{Credentials, Variants},
-    http::{self, AppState, Listening, Metering},
-    lifecycle::Lifecycle,
+    credential::{CredentialProvider, Variants},
+    http::{self, AppState, BoundListener, ScrapeState},
+    lifecycle::ProcessLifecycle,
     mcp,
-    reload::{Reloader, Source},
+    reload::{ConfigReloader, Source},
     schema,
     secret::Redactor,
-    settings::Settings,
-    telemetry::{self, Traces},
+    settings::ReloadableSettings,
+    telemetry::{self, RequestTracer},
 };
 
 /// The time that the servers have to end after the last call.
 const REAP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to read the configuration, and whether to watch its files.
-pub struct Plan {
+pub struct ServeOptions {
     /// Reads the configuration.
     pub source: Box<Source>,
     /// Resolves one bridge of the configuration with other values for some variables.
@@ -47,20 +47,20 @@ pub struct Plan {
 }
 
 /// Serves what the command line names.
-pub fn main(start: &Start) -> ExitCode {
+pub fn main(start: &ConfigOptions) -> ExitCode {
     run(plan(start))
 }
 
 /// The configuration that the command line names.
-pub fn plan(start: &Start) -> Plan {
+pub fn plan(start: &ConfigOptions) -> ServeOptions {
     let environment = Environment::process();
-    let overrides = Overrides {
+    let overrides = CliOverrides {
         listen: start.listen,
     };
     if start.server.is_empty() {
         let (path, again) = (start.config.clone(), start.config.clone());
         let (here, listen) = (environment.clone(), overrides.clone());
-        Plan {
+        ServeOptions {
             variants: Box::new(move |name, values, headers| {
                 config::load_bridge(&again, &here, &listen, name, values, headers)
             }),
@@ -70,7 +70,7 @@ pub fn plan(start: &Start) -> Plan {
         }
     } else {
         let words = start.server.clone();
-        Plan {
+        ServeOptions {
             variants: no_variants(),
             source: Box::new(move || config::single(&words, &environment, &overrides)),
             is_watched: false,
@@ -85,7 +85,7 @@ pub fn no_variants() -> Box<Variants> {
 }
 
 /// Reads the configuration, serves until a signal arrives, and returns the exit code.
-pub fn run(plan: Plan) -> ExitCode {
+pub fn run(plan: ServeOptions) -> ExitCode {
     let loaded = match (plan.source)() {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -146,14 +146,14 @@ pub fn demo_server() -> ExitCode {
 }
 
 /// Binds the socket, serves, and waits until the last server is reaped.
-async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result<()> {
+async fn serve(plan: ServeOptions, loaded: LoadedConfig, redactor: Redactor) -> anyhow::Result<()> {
     let config = Arc::new(loaded.config);
     let mut listening = http::bind(&config.server).await?;
     if let Some(gateway) = &config.identity.gateway {
         listening.trust(&gateway.trusted_peers);
     }
     let metrics = metrics_address(&config).await?;
-    let lifecycle = Lifecycle::default();
+    let lifecycle = ProcessLifecycle::default();
     let asked = Arc::new(Notify::new());
     lifecycle
         .listen_to_signals(Arc::clone(&asked))
@@ -168,17 +168,17 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     }
     let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
-    let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
+    let audit = AuditLog::start(&config.audit, store.clone(), &redactor, &tracker, stop);
     let files = sources::files(&sources, &lifecycle);
     let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
-    let context = Context {
+    let context = BridgeContext {
         notes_tools: true,
         ..context(&lifecycle, &sources, &credentials, &redactor)
     };
-    let registry = Registry::start(&config, context);
-    let settings = Settings::new(Arc::clone(&config), &sources);
+    let registry = BridgeRegistry::start(&config, context);
+    let settings = ReloadableSettings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
-    let reloader = Arc::new(Reloader::new(
+    let reloader = Arc::new(ConfigReloader::new(
         plan.source,
         Arc::clone(&registry),
         Arc::clone(&settings),
@@ -186,7 +186,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     ));
     let watch = plan
         .is_watched
-        .then(|| Watch::start(loaded.sources, &lifecycle.tracker, lifecycle.soft.clone()));
+        .then(|| ConfigWatcher::start(loaded.sources, &lifecycle.tracker, lifecycle.soft.clone()));
     lifecycle
         .tracker
         .spawn(Arc::clone(&reloader).run(watch, asked, lifecycle.soft.clone()));
@@ -207,7 +207,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         files,
         draining: lifecycle.soft.clone(),
         traces: traces.clone(),
-        metering: Metering::default(),
+        metering: ScrapeState::default(),
     });
     if let Some(metrics) = metrics {
         serve_metrics(metrics, &state, &lifecycle);
@@ -229,14 +229,14 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
 }
 
 /// Binds the address of the metrics, if one is configured.
-async fn metrics_address(config: &Config) -> anyhow::Result<Option<(Listening, Server)>> {
+async fn metrics_address(config: &Config) -> anyhow::Result<Option<(BoundListener, ServerSettings)>> {
     let Some(listen) = config.telemetry.metrics_listen else {
         return Ok(None);
     };
-    let server = Server {
+    let server = ServerSettings {
         listen,
         drain_timeout: Duration::from_secs(1),
-        ..Server::default()
+        ..ServerSettings::default()
     };
     let listening = http::bind(&server).await;
     let listening = listening.context("`metrics_listen` in [telemetry]")?;
@@ -246,9 +246,9 @@ async fn metrics_address(config: &Config) -> anyhow::Result<Option<(Listening, S
 
 /// Serves metrics on their own address until the bridges have ended, so that a shutdown can be monitored too.
 fn serve_metrics(
-    (listening, server): (Listening, Server),
+    (listening, server): (BoundListener, ServerSettings),
     state: &Arc<AppState>,
-    lifecycle: &Lifecycle,
+    lifecycle: &ProcessLifecycle,
 ) {
     let router = http::metrics_router(state);
     let (soft, hard) = (lifecycle.bridges.clone(), lifecycle.hard.clone());
@@ -260,18 +260,18 @@ fn serve_metrics(
 }
 
 /// Starts tracing, if a collector is configured.
-fn traces(config: &Config, sources: &Sources, redactor: &Redactor) -> anyhow::Result<Traces> {
+fn traces(config: &Config, sources: &AuthSources, redactor: &Redactor) -> anyhow::Result<RequestTracer> {
     let Some(otlp) = &config.telemetry.otlp else {
-        return Ok(Traces::default());
+        return Ok(RequestTracer::default());
     };
-    let traces = Traces::start(otlp, sources.http.clone(), redactor);
+    let traces = RequestTracer::start(otlp, sources.http.clone(), redactor);
     traces.map_err(|problem| anyhow::anyhow!(problem))
 }
 
 /// Waits until the only server of mcpo's command line has failed for good: its program cannot be started, or it
 /// ends before it is ready. The process then exits with an error, so that a process manager can restart it. A
 /// remote server or a slow one may still become ready.
-async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
+async fn stillborn(flavor: Flavor, registry: Arc<BridgeRegistry>) -> anyhow::Error {
     let bridge = registry.roster().bridges().first().map(Arc::clone);
     if let (Flavor::McpoSingle, Some(bridge)) = (flavor, bridge)
         && let Some(reason) = bridge.stillborn().await
@@ -283,12 +283,12 @@ async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
 
 /// Builds the context that all bridges share.
 pub fn context(
-    lifecycle: &Lifecycle,
-    sources: &Sources,
-    credentials: &Arc<Credentials>,
+    lifecycle: &ProcessLifecycle,
+    sources: &AuthSources,
+    credentials: &Arc<CredentialProvider>,
     redactor: &Redactor,
-) -> Context {
-    Context {
+) -> BridgeContext {
+    BridgeContext {
         http: sources.http.clone(),
         credentials: Arc::clone(credentials),
         notes_tools: false,
@@ -301,7 +301,7 @@ pub fn context(
 }
 
 /// Ends the bridges and waits until their servers are reaped or a second signal arrives.
-pub async fn end(lifecycle: &Lifecycle) {
+pub async fn end(lifecycle: &ProcessLifecycle) {
     lifecycle.bridges.cancel();
     lifecycle.soft.cancel();
     lifecycle.tracker.close();
@@ -328,7 +328,7 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
         version = env!("CARGO_PKG_VERSION"),
         "listening on {scheme}://{address}"
     );
-    if config.identity.anonymous == Anonymous::Allowed && !address.ip().is_loopback() {
+    if config.identity.anonymous == AnonymousAccess::Allowed && !address.ip().is_loopback() {
         if config.is_access_enforced() {
             tracing::warn!(
                 "`anonymous = true`: anyone who can reach {address} may call what the default groups may call"

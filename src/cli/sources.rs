@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    auth::Sources,
+    auth::AuthSources,
     config::Config,
-    credential::{Accounts, Credentials, GroupKeys, Keyring, Variants},
-    files::Files,
-    lifecycle::Lifecycle,
-    redis::Redis,
+    credential::{AccountRegistry, CredentialProvider, GroupKeys, EncryptionKeys, Variants},
+    files::FileStore,
+    lifecycle::ProcessLifecycle,
+    redis::RedisClient,
     secret::Redactor,
-    store::{Directory, Store},
+    store::{UserDirectory, Store},
 };
 
 /// Opens the data sources of a configuration.
@@ -22,11 +22,11 @@ pub fn open(
     config: &Config,
     http: reqwest::Client,
     tracker: TaskTracker,
-) -> anyhow::Result<Sources> {
-    let mut sources = Sources {
+) -> anyhow::Result<AuthSources> {
+    let mut sources = AuthSources {
         http,
         tracker,
-        ..Sources::default()
+        ..AuthSources::default()
     };
     let Some(database) = &config.database else {
         return Ok(sources);
@@ -34,21 +34,21 @@ pub fn open(
     let store = Store::open(database).context("`url` in [database]")?;
     sources.store = Some(Arc::new(store));
     if let Some(url) = &database.open_webui {
-        let directory = Directory::open(url, database.timeout);
+        let directory = UserDirectory::open(url, database.timeout);
         let directory = directory.context("`open_webui` in [database]")?;
         sources.directory = Some(Arc::new(directory));
     }
     if let Some(redis) = &database.redis {
-        let redis = Redis::open(redis).context("`redis_url` in [database]")?;
+        let redis = RedisClient::open(redis).context("`redis_url` in [database]")?;
         sources.redis = Some(Arc::new(redis));
     }
     Ok(sources)
 }
 
 /// The stored credentials.
-pub struct Kept {
+pub struct CredentialStores {
     /// The keys that encrypt them. `None` without a database.
-    pub keyring: Option<Arc<Keyring>>,
+    pub keyring: Option<Arc<EncryptionKeys>>,
     /// The keys that groups use for servers.
     pub group_keys: Arc<GroupKeys>,
 }
@@ -56,17 +56,17 @@ pub struct Kept {
 /// Starts to read the stored credentials, and to follow their changes.
 pub fn kept(
     config: &Config,
-    sources: &Sources,
-    lifecycle: &Lifecycle,
+    sources: &AuthSources,
+    lifecycle: &ProcessLifecycle,
     redactor: &Redactor,
-) -> Kept {
+) -> CredentialStores {
     let (Some(database), Some(store)) = (&config.database, &sources.store) else {
-        return Kept {
+        return CredentialStores {
             keyring: None,
             group_keys: Arc::new(GroupKeys::none()),
         };
     };
-    let keyring = Arc::new(Keyring::new(database));
+    let keyring = Arc::new(EncryptionKeys::new(database));
     let group_keys = Arc::new(GroupKeys::unread(redactor.clone()));
     let run = Arc::clone(&group_keys).run(
         Arc::clone(store),
@@ -74,15 +74,15 @@ pub fn kept(
         lifecycle.bridges.clone(),
     );
     lifecycle.tracker.spawn(run);
-    Kept {
+    CredentialStores {
         keyring: Some(keyring),
         group_keys,
     }
 }
 
 /// Opens the store of files that tools return, and starts to delete expired files.
-pub fn files(sources: &Sources, lifecycle: &Lifecycle) -> Arc<Files> {
-    let files = Arc::new(Files::new(sources.store.clone()));
+pub fn files(sources: &AuthSources, lifecycle: &ProcessLifecycle) -> Arc<FileStore> {
+    let files = Arc::new(FileStore::new(sources.store.clone()));
     let run = Arc::clone(&files).run(lifecycle.bridges.clone());
     lifecycle.tracker.spawn(run);
     files
@@ -90,28 +90,28 @@ pub fn files(sources: &Sources, lifecycle: &Lifecycle) -> Arc<Files> {
 
 /// Builds the credentials that sessions send to their servers.
 pub fn credentials(
-    sources: &Sources,
-    kept: &Kept,
+    sources: &AuthSources,
+    kept: &CredentialStores,
     variants: Box<Variants>,
     redactor: &Redactor,
-) -> Arc<Credentials> {
+) -> Arc<CredentialProvider> {
     let accounts = accounts(sources, kept.keyring.clone(), redactor);
     let group_keys = Arc::clone(&kept.group_keys);
-    Arc::new(Credentials::new(accounts, group_keys, variants))
+    Arc::new(CredentialProvider::new(accounts, group_keys, variants))
 }
 
 /// Opens the stored logins, or keeps logins in memory without a database.
 pub fn accounts(
-    sources: &Sources,
-    keyring: Option<Arc<Keyring>>,
+    sources: &AuthSources,
+    keyring: Option<Arc<EncryptionKeys>>,
     redactor: &Redactor,
-) -> Arc<Accounts> {
+) -> Arc<AccountRegistry> {
     let (redactor, tracker) = (redactor.clone(), sources.tracker.clone());
     let accounts = match (&sources.store, keyring) {
         (Some(store), Some(keyring)) => {
-            Accounts::in_database(Arc::clone(store), keyring, redactor, tracker)
+            AccountRegistry::in_database(Arc::clone(store), keyring, redactor, tracker)
         }
-        (Some(_), None) | (None, _) => Accounts::in_memory(redactor, tracker),
+        (Some(_), None) | (None, _) => AccountRegistry::in_memory(redactor, tracker),
     };
     // mcpo stores its logins in this folder.
     let home = std::env::home_dir();

@@ -1,19 +1,19 @@
 //! Finds combinations of settings that are valid on their own but contradict each other.
 
-use crate::config::{Anonymous, Config, Diagnostic, Transport};
+use crate::config::{AnonymousAccess, Config, Diagnostic, TransportSettings};
 
 /// Returns the problems of a configuration that was read without errors.
 pub(super) fn find(config: &Config) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let is_enforced = config.is_access_enforced();
-    if config.identity.anonymous == Anonymous::Allowed && is_enforced {
+    if config.identity.anonymous == AnonymousAccess::Allowed && is_enforced {
         let message = "`anonymous = true`: callers without identity are accepted, although grants decide who may call what";
         let hint = "remove `anonymous` from `[identity]`; list the groups of all authenticated users in `default_groups` of `[access]`";
         found.push(Diagnostic::warning(message).with_hint(hint));
     }
     if let Some(gateway) = &config.identity.gateway {
         for bridge in &config.bridges {
-            let Ok(Transport::Remote(remote)) = &bridge.transport else {
+            let Ok(TransportSettings::Remote(remote)) = &bridge.transport else {
                 continue;
             };
             if remote.pass_headers.contains(&gateway.secret_header) {

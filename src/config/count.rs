@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::config::{Bridge, Config};
+use crate::config::{BridgeSettings, Config};
 
 /// Whether a bridge is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum BridgeAvailability {
     /// It may be called.
     On,
     /// It is on as soon as a user has logged in to its server.
@@ -26,22 +26,22 @@ pub struct BridgeCount {
     pub off: usize,
 }
 
-impl Bridge {
+impl BridgeSettings {
     /// How it stands by the configuration alone: a login that is stored may still switch it on.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> BridgeAvailability {
         if self.reason_off().is_none() || self.is_for_groups_alone() {
-            Standing::On
+            BridgeAvailability::On
         } else {
             self.standing_while_off()
         }
     }
 
     /// How it stands while it may not be called.
-    pub fn standing_while_off(&self) -> Standing {
+    pub fn standing_while_off(&self) -> BridgeAvailability {
         if self.transport.is_ok() && self.waits_for_login.is_some() {
-            Standing::WaitsForLogin
+            BridgeAvailability::WaitsForLogin
         } else {
-            Standing::Off
+            BridgeAvailability::Off
         }
     }
 }
@@ -49,18 +49,18 @@ impl Bridge {
 impl Config {
     /// Counts the bridges.
     pub fn count(&self) -> BridgeCount {
-        self.bridges.iter().map(Bridge::standing).collect()
+        self.bridges.iter().map(BridgeSettings::standing).collect()
     }
 }
 
-impl FromIterator<Standing> for BridgeCount {
-    fn from_iter<I: IntoIterator<Item = Standing>>(standings: I) -> Self {
+impl FromIterator<BridgeAvailability> for BridgeCount {
+    fn from_iter<I: IntoIterator<Item = BridgeAvailability>>(standings: I) -> Self {
         let mut count = Self::default();
         for standing in standings {
             match standing {
-                Standing::On => count.on += 1,
-                Standing::WaitsForLogin => count.waiting += 1,
-                Standing::Off => count.off += 1,
+                BridgeAvailability::On => count.on += 1,
+                BridgeAvailability::WaitsForLogin => count.waiting += 1,
+                BridgeAvailability::Off => count.off += 1,
             }
         }
         count

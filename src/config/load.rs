@@ -10,13 +10,13 @@ use toml::de::DeTable;
 
 use crate::{
     config::{
-        Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity,
-        Limits, Loaded, Overrides, Server, clients, identity,
+        AccessSettings, AnonymousAccess, AuditSettings, BridgeSettings, Config, Diagnostic, Environment, Flavor, IdentitySettings,
+        LimitSettings, LoadedConfig, CliOverrides, ServerSettings, clients, identity,
         mcp::servers,
         native,
         read::{
-            Reader,
-            diagnostic::{Problems, Severity, Source},
+            ConfigReader,
+            diagnostic::{DiagnosticCollector, Severity, SourceFile},
         },
         sections::telemetry,
     },
@@ -27,8 +27,8 @@ use crate::{
 /// Reads a file: `bridges.toml`, or a file of another client, detected by its content. A `.env` file next to
 /// it adds variables that the environment does not have. Errors come together with all warnings, in the order
 /// of the file.
-pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
-    load_with(path, environment, &Overrides::default())
+pub fn load(path: &Path, environment: &Environment) -> Result<LoadedConfig, Vec<Diagnostic>> {
+    load_with(path, environment, &CliOverrides::default())
 }
 
 /// The same as [`load`], with settings of the command line. They are part of loading, because a listen
@@ -36,14 +36,14 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Vec<Diagno
 pub fn load_with(
     path: &Path,
     environment: &Environment,
-    overrides: &Overrides,
-) -> Result<Loaded, Vec<Diagnostic>> {
+    overrides: &CliOverrides,
+) -> Result<LoadedConfig, Vec<Diagnostic>> {
     with_reader(path, environment, |reader| {
         if clients::is_foreign(path, reader.problems.text()) {
             reader.lenient = true;
             let mut config = of_servers(reader, path, &BTreeMap::new());
             config.server.listen = overrides.listen.unwrap_or(config.server.listen);
-            let draft = identity::Draft::of_environment(reader.environment);
+            let draft = identity::IdentityDraft::of_environment(reader.environment);
             let (identity, complaint) = draft.resolve(config.server.listen);
             if !reader.problems.has_errors() {
                 reader.add_all(complaint.into_iter().collect());
@@ -70,11 +70,11 @@ pub enum HeaderSource {
 pub fn load_bridge(
     path: &Path,
     environment: &Environment,
-    overrides: &Overrides,
+    overrides: &CliOverrides,
     name: &BridgeName,
     values: &BTreeMap<String, Secret>,
     headers: HeaderSource,
-) -> Result<Bridge, String> {
+) -> Result<BridgeSettings, String> {
     let mut environment = environment.over(values);
     if headers == HeaderSource::Group {
         environment = environment.with_headers_of(values);
@@ -98,7 +98,7 @@ pub fn load_mcpo(
     path: &Path,
     environment: &Environment,
     children: &BTreeMap<String, Secret>,
-) -> Result<Loaded, Vec<Diagnostic>> {
+) -> Result<LoadedConfig, Vec<Diagnostic>> {
     with_reader(path, environment, |reader| {
         reader.lenient = true;
         reader.keeps_unset = true;
@@ -106,19 +106,19 @@ pub fn load_mcpo(
     })
 }
 
-fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, Secret>) -> Config {
+fn of_servers(reader: &mut ConfigReader<'_>, path: &Path, children: &BTreeMap<String, Secret>) -> Config {
     let telemetry = telemetry::read(reader, &(0..0), DeTable::new());
     Config {
         flavor: Flavor::Mcpo,
-        server: Server::default(),
+        server: ServerSettings::default(),
         database: None,
-        identity: Identity {
-            anonymous: Anonymous::Allowed,
-            ..Identity::default()
+        identity: IdentitySettings {
+            anonymous: AnonymousAccess::Allowed,
+            ..IdentitySettings::default()
         },
-        access: Access::default(),
-        limits: Limits::default(),
-        audit: Audit::off(),
+        access: AccessSettings::default(),
+        limits: LimitSettings::default(),
+        audit: AuditSettings::off(),
         telemetry,
         bridges: servers::read(reader, path, children),
     }
@@ -127,8 +127,8 @@ fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, 
 fn with_reader(
     path: &Path,
     environment: &Environment,
-    read: impl FnOnce(&mut Reader<'_>) -> Config,
-) -> Result<Loaded, Vec<Diagnostic>> {
+    read: impl FnOnce(&mut ConfigReader<'_>) -> Config,
+) -> Result<LoadedConfig, Vec<Diagnostic>> {
     let file = path.display().to_string();
     let text = read_text(path).map_err(|message| {
         let hint = "`--config FILE` names another file; `mcp-bridge import` makes one from an `mcpServers` file";
@@ -137,12 +137,12 @@ fn with_reader(
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let dotenv = folder.join(".env");
     let (environment, warnings) = environment.over_dotenv(&dotenv);
-    let mut reader = Reader {
+    let mut reader = ConfigReader {
         environment: &environment,
         folder,
         lenient: false,
         keeps_unset: false,
-        problems: Problems::new(Source { file, text }),
+        problems: DiagnosticCollector::new(SourceFile { file, text }),
         files: BTreeSet::new(),
         off: Vec::new(),
         referenced: environment.secrets(),
@@ -169,7 +169,7 @@ fn with_reader(
             .all(|one| one.severity == Severity::Warning),
         "no errors"
     );
-    Ok(Loaded {
+    Ok(LoadedConfig {
         config,
         warnings: diagnostics,
         sources,

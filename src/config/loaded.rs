@@ -3,13 +3,13 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use crate::{
-    config::{Config, Diagnostic, Off},
+    config::{Config, Diagnostic, DisabledPart},
     secret::Secret,
 };
 
 /// A usable configuration.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The configuration.
     pub config: Config,
     /// Warnings about the configuration.
@@ -18,13 +18,13 @@ pub struct Loaded {
     /// `${file:…}`.
     pub sources: Vec<PathBuf>,
     /// Other parts of the configuration that blank values disable, besides bridges.
-    pub off: Vec<Off>,
+    pub off: Vec<DisabledPart>,
     /// The values of references to secrets, and of environment variables with secret names. They must never
     /// be shown.
     pub referenced: Vec<Secret>,
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// All values that must never be shown.
     pub fn secrets(&self) -> impl Iterator<Item = Secret> {
         self.config
@@ -36,7 +36,7 @@ impl Loaded {
 
 /// Settings of the command line, which override the file.
 #[derive(Debug, Clone, Default)]
-pub struct Overrides {
+pub struct CliOverrides {
     /// `--listen`
     pub listen: Option<SocketAddr>,
 }

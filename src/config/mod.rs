@@ -1,6 +1,6 @@
 //! The operator's settings, validated and resolved: [`Config`]. This module opens no socket.
 //!
-//! [`load()`] reads a file into a [`Config`], or reports everything that is wrong with it. [`Watch`] reports
+//! [`load()`] reads a file into a [`Config`], or reports everything that is wrong with it. [`ConfigWatcher`] reports
 //! when to read the file again, and [`plan()`] shows what that changes.
 
 mod bridges;
@@ -48,37 +48,37 @@ pub use {
     bridges::{
         child_env::{OWN_FOLDERS, child_environment},
         oauth_types::*,
-        run_as::RunAs,
+        run_as::RunAsUser,
         types::*,
     },
-    count::{BridgeCount, Standing},
+    count::{BridgeCount, BridgeAvailability},
     identity::{
-        draft::{Anonymous, Identity},
-        gateway::Gateway,
-        keys::{ApiKey, DEFAULT_WORKSPACE, KeyText},
-        oidc::Issuer,
-        open_webui::OpenWebUi,
+        draft::{AnonymousAccess, IdentitySettings},
+        gateway::GatewaySettings,
+        keys::{ApiKey, DEFAULT_WORKSPACE, ApiKeyValue},
+        oidc::IssuerSettings,
+        open_webui::OpenWebUiSettings,
     },
     load::{HeaderSource, load, load_bridge, load_mcpo, load_with},
-    loaded::{Loaded, Overrides},
+    loaded::{LoadedConfig, CliOverrides},
     mcp::single::{is_url, remote, single, stdio},
     naming::nearest_name,
-    plan::{Plan, in_force, plan},
+    plan::{ReloadPlan, in_force, plan},
     read::{
         diagnostic::{Diagnostic, Severity},
         environment::Environment,
-        reader::Off,
+        reader::DisabledPart,
     },
     sections::{
-        access::{Access, SeedGrant},
-        audit::{Audit, OnFailure},
-        database::{Database, DatabaseUrl, Redis},
-        limits::Limits,
-        otlp::Otlp,
-        server::{Server, Tls},
-        telemetry::{LogFormat, MetricsFor, Telemetry},
+        access::{AccessSettings, SeedGrant},
+        audit::{AuditSettings, AuditFailurePolicy},
+        database::{DatabaseSettings, DatabaseUrl, RedisSettings},
+        limits::LimitSettings,
+        otlp::OtlpSettings,
+        server::{ServerSettings, TlsSettings},
+        telemetry::{LogFormat, MetricsAudience, TelemetrySettings},
     },
     types::*,
     unread::unread,
-    watch::Watch,
+    watch::ConfigWatcher,
 };

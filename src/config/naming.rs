@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::{
     config::read::{lint, reference::is_variable},
-    name::{BRIDGE_NAME_BYTES_MAX, BadName, BridgeName},
+    name::{BRIDGE_NAME_BYTES_MAX, BridgeNameError, BridgeName},
 };
 
 /// The name of a bridge if nothing better is known.
@@ -107,12 +107,12 @@ pub fn nearest_name(text: &str) -> BridgeName {
     let name = name.trim_matches(|character: char| !character.is_ascii_alphanumeric());
     let name: String = name.chars().take(BRIDGE_NAME_BYTES_MAX).collect();
     parse_or(&name, |bad| match bad {
-        BadName::Reserved(name) => format!("{name}-server"),
-        BadName::Empty | BadName::TooLong(_) | BadName::Character { .. } => FALLBACK.to_owned(),
+        BridgeNameError::Reserved(name) => format!("{name}-server"),
+        BridgeNameError::Empty | BridgeNameError::TooLong(_) | BridgeNameError::Character { .. } => FALLBACK.to_owned(),
     })
 }
 
-fn parse_or(name: &str, other: impl Fn(BadName) -> String) -> BridgeName {
+fn parse_or(name: &str, other: impl Fn(BridgeNameError) -> String) -> BridgeName {
     let mut name = name.to_owned();
     loop {
         match BridgeName::parse(&name) {

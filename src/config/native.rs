@@ -10,14 +10,14 @@ use toml::{
 
 use crate::{
     config::{
-        Bridge, Config, Diagnostic, Flavor, Limits, Overrides, Severity,
+        BridgeSettings, Config, Diagnostic, Flavor, LimitSettings, CliOverrides, Severity,
         bridges::settle::{self, warn_of_twin},
         contradictions, identity,
         naming::nearest_name,
-        read::{Reader, SectionRules, Span},
+        read::{ConfigReader, SectionRules, Span},
         sections::{access, audit, database, server, telemetry},
     },
-    name::{BadName, BridgeName},
+    name::{BridgeNameError, BridgeName},
 };
 
 /// The known sections.
@@ -36,7 +36,7 @@ const SECTIONS: &[&str] = &[
 const SYNTAX_ERRORS_MAX: usize = 10;
 
 /// Reads the whole file. The result is valid only if no error was reported.
-pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
+pub(super) fn read(reader: &mut ConfigReader<'_>, overrides: &CliOverrides) -> Config {
     let text = reader.problems.text().to_owned();
     let (document, errors) = DeTable::parse_recoverable(&text);
     let mut sections = BTreeMap::new();
@@ -60,7 +60,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     let (mut server, listen) = server::read(reader, &server.0, server.1);
     server.listen = overrides.listen.unwrap_or(server.listen);
     let (limits, _notes) =
-        reader.section::<Limits>("limits", &limits.0, limits.1, &SectionRules::NONE);
+        reader.section::<LimitSettings>("limits", &limits.0, limits.1, &SectionRules::NONE);
     let telemetry = telemetry::read(reader, &telemetry.0, telemetry.1);
     let before = reader.problems.len();
     let database = database::read(reader, &database.0, database.1);
@@ -103,7 +103,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
 type Section<'i> = (Span, DeTable<'i>);
 
 fn table_of<'i>(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     name: &'static str,
     value: Spanned<DeValue<'i>>,
 ) -> Option<(&'static str, Section<'i>)> {
@@ -119,7 +119,7 @@ fn table_of<'i>(
 
 /// Reports one syntax error per line, because a parser that continues after an error often fails again on the
 /// same line.
-fn syntax_errors(reader: &mut Reader<'_>, errors: &[Error]) {
+fn syntax_errors(reader: &mut ConfigReader<'_>, errors: &[Error]) {
     let mut last_line = None;
     let mut shown = 0;
     for error in errors {
@@ -137,15 +137,15 @@ fn syntax_errors(reader: &mut Reader<'_>, errors: &[Error]) {
     }
 }
 
-fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
-    let mut bridges: Vec<Bridge> = Vec::new();
+fn read_bridges(reader: &mut ConfigReader<'_>, table: DeTable<'_>) -> Vec<BridgeSettings> {
+    let mut bridges: Vec<BridgeSettings> = Vec::new();
     for (key, value) in table {
         let written = key.get_ref().as_ref();
         let name = match BridgeName::parse(written) {
             Ok(name) => Some(name),
             Err(bad) => {
                 let problem = reader.problems.error(&key.span(), bad.to_string());
-                if let BadName::Character { .. } | BadName::TooLong(_) = bad {
+                if let BridgeNameError::Character { .. } | BridgeNameError::TooLong(_) = bad {
                     problem.hint(format!("write `[bridges.{}]`", nearest_name(written)));
                 }
                 None

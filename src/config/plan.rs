@@ -1,14 +1,14 @@
 //! Compares two configurations: what a reload changes. Pure.
 
 use crate::{
-    config::{Bridge, Config},
+    config::{BridgeSettings, Config},
     name::BridgeName,
 };
 
 /// The changes of a reload. Each list has the order of the new file (`stop`: of the old one).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each section has one flag")]
-pub struct Plan {
+pub struct ReloadPlan {
     /// New bridges.
     pub start: Vec<BridgeName>,
     /// Removed bridges.
@@ -37,7 +37,7 @@ pub struct Plan {
 }
 
 /// A setting that applies only after a restart.
-struct Fixed {
+struct RestartSetting {
     /// The name, as `section.key` or a whole section.
     name: &'static str,
     /// Copies the setting from the configuration of the running process.
@@ -45,40 +45,40 @@ struct Fixed {
 }
 
 /// Settings that the process uses only at its start.
-const AFTER_RESTART: [Fixed; 9] = [
-    Fixed {
+const AFTER_RESTART: [RestartSetting; 9] = [
+    RestartSetting {
         name: "server.listen",
         hold: |new, old| new.server.listen = old.server.listen,
     },
-    Fixed {
+    RestartSetting {
         name: "server.root_path",
         hold: |new, old| new.server.root_path.clone_from(&old.server.root_path),
     },
-    Fixed {
+    RestartSetting {
         name: "server.tls",
         hold: |new, old| new.server.tls.clone_from(&old.server.tls),
     },
-    Fixed {
+    RestartSetting {
         name: "server.connections_max",
         hold: |new, old| new.server.connections_max = old.server.connections_max,
     },
-    Fixed {
+    RestartSetting {
         name: "server.drain_delay",
         hold: |new, old| new.server.drain_delay = old.server.drain_delay,
     },
-    Fixed {
+    RestartSetting {
         name: "server.drain_timeout",
         hold: |new, old| new.server.drain_timeout = old.server.drain_timeout,
     },
-    Fixed {
+    RestartSetting {
         name: "database",
         hold: |new, old| new.database.clone_from(&old.database),
     },
-    Fixed {
+    RestartSetting {
         name: "audit",
         hold: |new, old| new.audit.clone_from(&old.audit),
     },
-    Fixed {
+    RestartSetting {
         name: "telemetry (all but `metrics`)",
         hold: |new, old| {
             let metrics = new.telemetry.metrics;
@@ -99,7 +99,7 @@ pub fn in_force(old: &Config, mut new: Config) -> Config {
 
 /// Returns the changed settings that apply only after a restart.
 fn after_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let differs = |fixed: &&Fixed| {
+    let differs = |fixed: &&RestartSetting| {
         let mut held = new.clone();
         (fixed.hold)(&mut held, old);
         held != *new
@@ -119,7 +119,7 @@ fn makes_alike(old: &Config, new: &Config) -> bool {
         && old.limits.tools_bytes_max == new.limits.tools_bytes_max
 }
 
-impl Plan {
+impl ReloadPlan {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.sections().is_empty()
@@ -146,8 +146,8 @@ impl Plan {
 }
 
 /// Compares two configurations.
-pub fn plan(old: &Config, new: &Config) -> Plan {
-    let mut plan = Plan {
+pub fn plan(old: &Config, new: &Config) -> ReloadPlan {
+    let mut plan = ReloadPlan {
         server_changed: old.server != new.server,
         database_changed: old.database != new.database,
         access_changed: old.access != new.access,
@@ -156,10 +156,10 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         limits_changed: old.limits != new.limits,
         telemetry_changed: old.telemetry != new.telemetry,
         after_restart: after_restart(old, new),
-        ..Plan::default()
+        ..ReloadPlan::default()
     };
     let makes_alike = makes_alike(old, new);
-    let find = |bridges: &[Bridge], name: &BridgeName| {
+    let find = |bridges: &[BridgeSettings], name: &BridgeName| {
         bridges.iter().position(|bridge| bridge.name == *name)
     };
     for bridge in &new.bridges {

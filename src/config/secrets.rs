@@ -12,7 +12,7 @@ use http::HeaderName;
 use url::Url;
 
 use crate::{
-    config::{Bridge, Config, DatabaseUrl, KeyText, Remote, Stdio, Transport, read::lint},
+    config::{BridgeSettings, Config, DatabaseUrl, ApiKeyValue, RemoteSettings, StdioSettings, TransportSettings, read::lint},
     secret::Secret,
 };
 
@@ -25,12 +25,12 @@ const PLAIN_HEADERS: &[&str] = &[
 impl Config {
     /// Returns every secret of the configuration, including those of bridges, for redaction.
     pub fn secrets(&self) -> Vec<Secret> {
-        let mut secrets: Vec<Secret> = self.bridges.iter().flat_map(Bridge::secrets).collect();
+        let mut secrets: Vec<Secret> = self.bridges.iter().flat_map(BridgeSettings::secrets).collect();
         let identity = &self.identity;
         for key in &identity.keys {
             match &key.key {
-                KeyText::Plain(text) => secrets.push(text.clone()),
-                KeyText::Sha256(_) => {}
+                ApiKeyValue::Plain(text) => secrets.push(text.clone()),
+                ApiKeyValue::Sha256(_) => {}
             }
         }
         secrets.extend(identity.open_webui.secret_key.clone());
@@ -66,19 +66,19 @@ impl Config {
     }
 }
 
-impl Bridge {
+impl BridgeSettings {
     /// Returns the secrets of this bridge.
     pub fn secrets(&self) -> Vec<Secret> {
         match &self.transport {
-            Ok(Transport::Stdio(stdio)) => of_program(stdio),
-            Ok(Transport::Remote(remote)) => of_remote(remote),
+            Ok(TransportSettings::Stdio(stdio)) => of_program(stdio),
+            Ok(TransportSettings::Remote(remote)) => of_remote(remote),
             Err(_) => Vec::new(),
         }
     }
 }
 
 /// Hides the arguments, because operators put secrets there.
-impl fmt::Debug for Stdio {
+impl fmt::Debug for StdioSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Stdio")
@@ -93,7 +93,7 @@ impl fmt::Debug for Stdio {
 }
 
 /// Shows only the origin of the URL, because the rest may be secret.
-impl fmt::Debug for Remote {
+impl fmt::Debug for RemoteSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Remote")
@@ -108,7 +108,7 @@ impl fmt::Debug for Remote {
 }
 
 /// Returns the secrets in the environment and in the arguments of a program.
-fn of_program(stdio: &Stdio) -> Vec<Secret> {
+fn of_program(stdio: &StdioSettings) -> Vec<Secret> {
     let mut secrets = of_text(&stdio.command);
     for (name, value) in &stdio.env {
         secrets.extend(of_value(name, value.expose()));
@@ -132,7 +132,7 @@ fn of_program(stdio: &Stdio) -> Vec<Secret> {
 }
 
 /// Returns the secrets in a URL and its headers.
-fn of_remote(remote: &Remote) -> Vec<Secret> {
+fn of_remote(remote: &RemoteSettings) -> Vec<Secret> {
     let mut secrets = of_url(&remote.url);
     for (name, value) in &remote.headers {
         secrets.extend(of_value("", value.expose()));
@@ -211,7 +211,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{Environment, Loaded, Overrides, load_with, single};
+    use crate::config::{Environment, LoadedConfig, CliOverrides, load_with, single};
 
     /// All places that can contain a secret, each with the value `planted-NUMBER`.
     const FILE: &str = r#"
@@ -247,7 +247,7 @@ command = "plain-command"
 env     = { A = "${file:secret}", TENANT_ID = "plain-tenant-id", REGION = "eu-central-1", GITHUB_PAT = "${UNSET_KEY:-planted-23}" }
 "#;
 
-    fn loaded() -> Loaded {
+    fn loaded() -> LoadedConfig {
         let folder = tempfile::tempdir().unwrap();
         let write =
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -262,7 +262,7 @@ env     = { A = "${file:secret}", TENANT_ID = "plain-tenant-id", REGION = "eu-ce
             ("SECRET_KEY_FILE", "/run/plain-file"),
         ]);
         let path = folder.path().join("bridges.toml");
-        load_with(&path, &environment, &Overrides::default()).unwrap()
+        load_with(&path, &environment, &CliOverrides::default()).unwrap()
     }
 
     #[test]
@@ -289,13 +289,13 @@ env     = { A = "${file:secret}", TENANT_ID = "plain-tenant-id", REGION = "eu-ce
             let transport = &bridge.transport;
             shown.push(format!("{bridge:?}{transport:?}{transport:#?}"));
             shown.push(match transport.as_ref().unwrap() {
-                Transport::Stdio(stdio) => format!("{stdio:?}{stdio:#?}"),
-                Transport::Remote(remote) => format!("{remote:?}{remote:#?}"),
+                TransportSettings::Stdio(stdio) => format!("{stdio:?}{stdio:#?}"),
+                TransportSettings::Remote(remote) => format!("{remote:?}{remote:#?}"),
             });
         }
         let words = ["npx", "--token", "planted-25", "https://u:planted-26@h/"].map(str::to_owned);
         let environment = Environment::of([("X_TOKEN", "planted-27")]);
-        let single = single(&words, &environment, &Overrides::default()).unwrap();
+        let single = single(&words, &environment, &CliOverrides::default()).unwrap();
         shown.push(format!("{single:?}{single:#?}{environment:?}"));
         let shown = shown.concat();
         let found = shown.split("planted").nth(1);

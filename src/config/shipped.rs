@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use super::{Bridge, Config, Transport, tests::load_named};
+use super::{BridgeSettings, Config, TransportSettings, tests::load_named};
 
 const SHIPPED: &str = "bridges.toml";
 const CATALOGUE: &str = "examples/catalogue.toml";
@@ -19,7 +19,7 @@ fn config(file: &str, pairs: &[(&str, &str)]) -> Config {
     result.unwrap_or_else(|_| panic!("{file}: {shown}")).config
 }
 
-fn bridges(file: &str) -> Vec<Bridge> {
+fn bridges(file: &str) -> Vec<BridgeSettings> {
     config(file, &[]).bridges
 }
 
@@ -372,7 +372,7 @@ fn the_variables_of_the_former_templates_switch_their_bridges_on() {
     ];
     let bridges = config(SHIPPED, &pairs).bridges;
     let atlassian = bridges.iter().find(|it| it.name.as_str() == "atlassian");
-    let Ok(Transport::Remote(remote)) = &atlassian.unwrap().transport else {
+    let Ok(TransportSettings::Remote(remote)) = &atlassian.unwrap().transport else {
         panic!("a URL")
     };
     let (_, value) = &remote.headers[0];
@@ -395,7 +395,7 @@ fn each_caller_has_their_own_account_where_that_is_configured_even_with_a_key() 
         let bridges = config(SHIPPED, &pairs).bridges;
         let hubspot = bridges.iter().find(|it| it.name.as_str() == "hubspot");
         let transport = &hubspot.unwrap().transport;
-        let found = matches!(transport, Ok(Transport::Stdio(_)));
+        let found = matches!(transport, Ok(TransportSettings::Stdio(_)));
         assert_eq!(found, is_program, "{credential}: {transport:?}");
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn load_named(
     file: &str,
     text: &str,
     pairs: &[(&str, &str)],
-) -> (Result<Loaded, Vec<Diagnostic>>, String) {
+) -> (Result<LoadedConfig, Vec<Diagnostic>>, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(file);
     fs::write(&path, text).unwrap();
@@ -50,23 +50,23 @@ pub(super) fn taken(text: &str) -> (Config, String) {
     }
 }
 
-fn stdio(bridge: &Bridge) -> &Stdio {
+fn stdio(bridge: &BridgeSettings) -> &StdioSettings {
     match &bridge.transport {
-        Ok(Transport::Stdio(stdio)) => stdio,
+        Ok(TransportSettings::Stdio(stdio)) => stdio,
         other => panic!("{other:?}"),
     }
 }
 
-fn far(bridge: &Bridge) -> &Remote {
+fn far(bridge: &BridgeSettings) -> &RemoteSettings {
     match &bridge.transport {
-        Ok(Transport::Remote(remote)) => remote,
+        Ok(TransportSettings::Remote(remote)) => remote,
         other => panic!("{other:?}"),
     }
 }
 
-fn reason(bridge: &Bridge) -> &str {
+fn reason(bridge: &BridgeSettings) -> &str {
     match &bridge.transport {
-        Err(Disabled(reason)) => reason,
+        Err(DisabledReason(reason)) => reason,
         Ok(other) => panic!("{other:?}"),
     }
 }
@@ -76,10 +76,10 @@ fn an_empty_file_has_every_default() {
     let (config, warnings) = taken("");
     assert_eq!(warnings, "");
     assert_eq!(config.flavor, Flavor::Native);
-    assert_eq!(config.server, Server::default());
-    assert_eq!(config.limits, Limits::default());
-    assert_eq!(config.telemetry, Telemetry::default());
-    assert!(config.identity.anonymous == Anonymous::Loopback && config.bridges.is_empty());
+    assert_eq!(config.server, ServerSettings::default());
+    assert_eq!(config.limits, LimitSettings::default());
+    assert_eq!(config.telemetry, TelemetrySettings::default());
+    assert!(config.identity.anonymous == AnonymousAccess::Loopback && config.bridges.is_empty());
 }
 
 #[test]
@@ -622,7 +622,7 @@ fn an_open_door_is_refused_beyond_this_machine() {
     ] {
         taken(fine);
     }
-    let overrides = Overrides {
+    let overrides = CliOverrides {
         listen: Some("0.0.0.0:1".parse().unwrap()),
     };
     let folder = tempfile::tempdir().unwrap();
@@ -640,27 +640,27 @@ fn an_open_door_is_refused_beyond_this_machine() {
 #[test]
 fn who_may_call_follows_from_keys_and_address() {
     for (text, anonymous, keys) in [
-        ("", Anonymous::Loopback, 0),
-        ("[identity]\nanonymous = false", Anonymous::Refused, 0),
-        ("[identity]\nanonymous = true", Anonymous::Allowed, 0),
+        ("", AnonymousAccess::Loopback, 0),
+        ("[identity]\nanonymous = false", AnonymousAccess::Refused, 0),
+        ("[identity]\nanonymous = true", AnonymousAccess::Allowed, 0),
         (
             "[identity.keys.a]\nkey = '${T_TOKEN}'",
-            Anonymous::Refused,
+            AnonymousAccess::Refused,
             1,
         ),
         (
             "[identity.keys.a]\nkey = '${BLANK:-}'",
-            Anonymous::Loopback,
+            AnonymousAccess::Loopback,
             0,
         ),
         (
             "[identity.keys.a]\nkey = '${NO_SUCH}'",
-            Anonymous::Loopback,
+            AnonymousAccess::Loopback,
             0,
         ),
         (
             "[identity]\nanonymous = true\n[identity.keys.a]\nkey = '${T_TOKEN}'",
-            Anonymous::Allowed,
+            AnonymousAccess::Allowed,
             1,
         ),
     ] {
@@ -850,7 +850,7 @@ fn the_shipped_file_starts_with_cargo_alone() {
         .map(|bridge| bridge.name.as_str())
         .collect();
     assert_eq!(on, ["demo"]);
-    assert_eq!(config.server, Server::default());
+    assert_eq!(config.server, ServerSettings::default());
 }
 
 #[test]
@@ -912,30 +912,30 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
     let (config, warnings) = taken(&all);
     assert_eq!(warnings, "");
     assert_eq!(config.bridges.len(), 27);
-    let server = Server {
+    let server = ServerSettings {
         tls: config.server.tls.clone(),
         version: "1.0".to_owned(),
-        ..Server::default()
+        ..ServerSettings::default()
     };
     assert_eq!(config.server, server);
-    let limits = Limits {
+    let limits = LimitSettings {
         calls_per_minute: config.limits.calls_per_minute,
         groups: config.limits.groups.clone(),
-        ..Limits::default()
+        ..LimitSettings::default()
     };
     assert_eq!(config.limits, limits);
-    assert_eq!(config.telemetry, Telemetry::default());
-    let access = Access {
+    assert_eq!(config.telemetry, TelemetrySettings::default());
+    let access = AccessSettings {
         is_configured: true,
         groups: config.access.groups.clone(),
-        ..Access::default()
+        ..AccessSettings::default()
     };
     assert_eq!(config.access, access);
     assert_eq!(config.access.groups.len(), 10);
     assert_eq!(config.identity.keys.len(), 1);
     let folder = config.audit.journal.parent().unwrap();
-    assert_eq!(config.audit, Audit::beside(folder));
-    assert_eq!(config.database, Some(Database::beside(folder)));
+    assert_eq!(config.audit, AuditSettings::beside(folder));
+    assert_eq!(config.database, Some(DatabaseSettings::beside(folder)));
     let plain = taken("[bridges.x]\nurl = 'https://x'").0;
     let [plain] = &plain.bridges[..] else {
         panic!("one bridge")
@@ -962,7 +962,7 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
 }
 
 /// Loads an `mcpServers` file with these entries.
-fn servers_json(entries: &str) -> (Result<Loaded, Vec<Diagnostic>>, String) {
+fn servers_json(entries: &str) -> (Result<LoadedConfig, Vec<Diagnostic>>, String) {
     load_named(
         "config.json",
         &format!("{{\"mcpServers\": {{{entries}}}}}"),
@@ -1230,7 +1230,7 @@ fn deep_nesting_is_no_stack_overflow() {
     }
 }
 
-fn database(text: &str) -> Database {
+fn database(text: &str) -> DatabaseSettings {
     let (config, warnings) = taken(&format!("[database]\n{text}"));
     assert_eq!(warnings, "", "{text}");
     config.database.unwrap()
@@ -1621,7 +1621,7 @@ fn sections_that_contradict_each_other_are_told() {
 fn the_audit_trail_is_read_and_checked() {
     let audit = |text: &str| taken(&format!("[audit]\n{text}")).0.audit;
     let plain = audit("");
-    assert!(plain.is_on && !plain.arguments && plain.on_failure == OnFailure::Continue);
+    assert!(plain.is_on && !plain.arguments && plain.on_failure == AuditFailurePolicy::Continue);
     assert!(plain.journal.ends_with("mcp-bridge-audit") && plain.journal.is_absolute());
     assert_eq!(plain.retention.unwrap().as_secs(), 90 * 24 * 3600);
     let other = audit(
@@ -1630,7 +1630,7 @@ fn the_audit_trail_is_read_and_checked() {
     assert!(!other.is_on && other.arguments);
     assert_eq!(other.journal, Path::new("/var/audit"));
     assert_eq!((other.journal_bytes_max, other.retention), (2 << 20, None));
-    assert_eq!(audit("on_failure = 'Refuse'").on_failure, OnFailure::Refuse);
+    assert_eq!(audit("on_failure = 'Refuse'").on_failure, AuditFailurePolicy::Refuse);
     assert_eq!(
         audit("retention = '10years'").retention.unwrap().as_secs() / 86_400,
         3652

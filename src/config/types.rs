@@ -2,7 +2,7 @@
 //!
 //! The rest of the crate uses these types. A reload compares them with `PartialEq`.
 
-use super::{Access, Audit, Bridge, Database, Identity, Limits, Server, Telemetry};
+use super::{AccessSettings, AuditSettings, BridgeSettings, DatabaseSettings, IdentitySettings, LimitSettings, ServerSettings, TelemetrySettings};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,21 +10,21 @@ pub struct Config {
     /// Whose rules apply.
     pub flavor: Flavor,
     /// `[server]`
-    pub server: Server,
+    pub server: ServerSettings,
     /// `[database]`; `None` if there is no storage: mcpo's command line, or one server without a file.
-    pub database: Option<Database>,
+    pub database: Option<DatabaseSettings>,
     /// `[identity]`
-    pub identity: Identity,
+    pub identity: IdentitySettings,
     /// `[access]`
-    pub access: Access,
+    pub access: AccessSettings,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// `[audit]`
-    pub audit: Audit,
+    pub audit: AuditSettings,
     /// `[telemetry]`
-    pub telemetry: Telemetry,
+    pub telemetry: TelemetrySettings,
     /// `[bridges.NAME]`, in the order of the file. Names are unique.
-    pub bridges: Vec<Bridge>,
+    pub bridges: Vec<BridgeSettings>,
 }
 
 /// Whose rules apply where those of mcp-bridge and mcpo differ.

@@ -26,14 +26,14 @@ const FRESH: Duration = Duration::from_secs(3);
 /// Reports changes of the configuration's sources. Its task ends with the token, or when this value is
 /// dropped.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub struct ConfigWatcher {
     ticks: watch::Receiver<u64>,
     sources: Arc<Mutex<Vec<PathBuf>>>,
 }
 
-impl Watch {
+impl ConfigWatcher {
     /// Starts to watch files. Later content is compared with their current content. To miss no change, start
-    /// with the configuration before it is loaded, and then [`Watch::follow`] the files that it names.
+    /// with the configuration before it is loaded, and then [`ConfigWatcher::follow`] the files that it names.
     pub fn start(sources: Vec<PathBuf>, tracker: &TaskTracker, stop: CancellationToken) -> Self {
         Self::start_every(INTERVAL, sources, tracker, stop)
     }
@@ -44,7 +44,7 @@ impl Watch {
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let mut seen = Seen::default();
+        let mut seen = WatchedFiles::default();
         seen.look(&sources);
         seen.settle();
         let sources = Arc::new(Mutex::new(sources));
@@ -71,7 +71,7 @@ impl Watch {
 
 async fn run(
     interval: Duration,
-    mut seen: Seen,
+    mut seen: WatchedFiles,
     sources: Arc<Mutex<Vec<PathBuf>>>,
     sender: watch::Sender<u64>,
 ) {
@@ -101,14 +101,14 @@ async fn run(
 
 /// The contents of the files at the last poll, and at the last report.
 #[derive(Debug, Default)]
-struct Seen {
-    files: BTreeMap<PathBuf, File>,
+struct WatchedFiles {
+    files: BTreeMap<PathBuf, WatchedFile>,
 }
 
 /// One file.
 #[derive(Debug, Default)]
-struct File {
-    stamp: Option<Stamp>,
+struct WatchedFile {
+    stamp: Option<FileStamp>,
     /// The hash of the content at the last poll; `None` if the file does not exist.
     content: Option<[u8; 32]>,
     /// The value of `content` at the last report.
@@ -119,14 +119,14 @@ struct File {
 
 /// Metadata that changes when a file is written or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     device: u64,
     inode: u64,
     length: u64,
     modified: Option<SystemTime>,
 }
 
-impl Seen {
+impl WatchedFiles {
     /// Polls the files. Returns whether any content differs from the last poll.
     fn look(&mut self, sources: &[PathBuf]) -> bool {
         self.files.retain(|path, _| sources.contains(path));
@@ -134,8 +134,8 @@ impl Seen {
         for path in sources {
             let file = self.files.entry(path.clone()).or_default();
             // Follows symbolic links: a ConfigMap changes its link.
-            let stamp = fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
-            let fresh = stamp.as_ref().is_some_and(Stamp::is_fresh);
+            let stamp = fs::metadata(path).ok().map(|metadata| FileStamp::of(&metadata));
+            let fresh = stamp.as_ref().is_some_and(FileStamp::is_fresh);
             if stamp == file.stamp && !fresh {
                 continue;
             }
@@ -162,7 +162,7 @@ impl Seen {
     }
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(metadata: &Metadata) -> Self {
         let (device, inode) = identity(metadata);
         Self {
@@ -201,18 +201,18 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(15);
 
-    fn watch(paths: &[&Path]) -> (Watch, CancellationToken, TaskTracker) {
+    fn watch(paths: &[&Path]) -> (ConfigWatcher, CancellationToken, TaskTracker) {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let paths = paths.iter().map(|path| path.to_path_buf()).collect();
-        let watch = Watch::start_every(TICK, paths, &tracker, stop.clone());
+        let watch = ConfigWatcher::start_every(TICK, paths, &tracker, stop.clone());
         (watch, stop, tracker)
     }
 
-    async fn ticks(watch: &mut Watch) -> bool {
+    async fn ticks(watch: &mut ConfigWatcher) -> bool {
         time::timeout(TICK * 400, watch.changed()).await.is_ok()
     }
 
-    async fn stays_silent(watch: &mut Watch) -> bool {
+    async fn stays_silent(watch: &mut ConfigWatcher) -> bool {
         time::timeout(TICK * 20, watch.changed()).await.is_err()
     }
 

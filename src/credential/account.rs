@@ -15,12 +15,12 @@ use tokio::{
 };
 use url::Url;
 
-use super::accounts::{Claimed, Kept};
+use super::accounts::{RefreshPermit, AccountStore};
 use crate::{
-    config::OAuth,
+    config::OAuthSettings,
     mcp::{
-        Credential, NoToken,
-        oauth::{self, Account, OAuthError},
+        TokenSource, TokenError,
+        oauth::{self, OAuthAccount, OAuthError},
     },
     secret::Secret,
     store::AccountKey,
@@ -34,15 +34,15 @@ const CLAIM_POLL: Duration = Duration::from_millis(200);
 /// The token of one login.
 pub struct AccountToken {
     /// Where the account is stored.
-    pub(super) kept: Arc<Kept>,
+    pub(super) kept: Arc<AccountStore>,
     /// The key of the account.
     pub(super) key: AccountKey,
     /// The server that the token is for.
     pub(super) server: Url,
     /// The OAuth settings of the bridge.
-    pub(super) settings: OAuth,
+    pub(super) settings: OAuthSettings,
     /// The account as last read.
-    held: ArcSwapOption<Held>,
+    held: ArcSwapOption<LoadedAccount>,
     /// Held by the one task that reads or renews.
     turn: Arc<Mutex<()>>,
     /// A reference to itself, for the task that renews.
@@ -54,11 +54,11 @@ type Turn = OwnedMutexGuard<()>;
 
 /// An account as read.
 #[derive(Debug, Clone)]
-struct Held {
+struct LoadedAccount {
     /// The encrypted text in the database.
     sealed: Arc<[u8]>,
     /// The account.
-    account: Arc<Account>,
+    account: Arc<OAuthAccount>,
     /// The access token.
     token: Secret,
     /// The change counter at the time of reading.
@@ -78,11 +78,11 @@ impl fmt::Debug for AccountToken {
     }
 }
 
-impl Held {
+impl LoadedAccount {
     /// The token, if it is usable.
-    fn token(&self) -> Result<Secret, NoToken> {
+    fn token(&self) -> Result<Secret, TokenError> {
         match &self.over {
-            Some(why) => Err(NoToken::NeedsLogin(why.to_string())),
+            Some(why) => Err(TokenError::NeedsLogin(why.to_string())),
             None => Ok(self.token.clone()),
         }
     }
@@ -103,10 +103,10 @@ impl Held {
 impl AccountToken {
     /// The token of an account that has not been read yet.
     pub(super) fn new(
-        kept: Arc<Kept>,
+        kept: Arc<AccountStore>,
         key: AccountKey,
         server: &Url,
-        settings: &OAuth,
+        settings: &OAuthSettings,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             kept,
@@ -120,14 +120,14 @@ impl AccountToken {
     }
 
     /// The account in memory, if it is usable without reading the database.
-    fn current(&self) -> Option<Arc<Held>> {
+    fn current(&self) -> Option<Arc<LoadedAccount>> {
         let held = self.held.load_full()?;
         let counts = held.is_saved && held.seen == self.kept.version() && !held.is_due();
         counts.then_some(held)
     }
 
     /// A usable token. Reads or renews it if necessary.
-    async fn fresh(&self) -> Result<Secret, NoToken> {
+    async fn fresh(&self) -> Result<Secret, TokenError> {
         if let Some(held) = self.current() {
             return held.token();
         }
@@ -158,7 +158,7 @@ impl AccountToken {
     }
 
     /// A token that differs from the one that the server rejected.
-    async fn other_than(&self, refused: &Secret) -> Result<Secret, NoToken> {
+    async fn other_than(&self, refused: &Secret) -> Result<Secret, TokenError> {
         let turn = self.turn().await;
         let held = self.read().await?;
         if held.token != *refused || held.over.is_some() {
@@ -179,17 +179,17 @@ impl AccountToken {
     /// the server rejected the token (`is_refused`) or if the token has expired.
     async fn renew_apart(
         &self,
-        held: &Arc<Held>,
+        held: &Arc<LoadedAccount>,
         turn: Turn,
         is_refused: bool,
-    ) -> Result<Arc<Held>, NoToken> {
-        let gone = || NoToken::Unavailable("the token could not be renewed; try again".to_owned());
+    ) -> Result<Arc<LoadedAccount>, TokenError> {
+        let gone = || TokenError::Unavailable("the token could not be renewed; try again".to_owned());
         let me = self.me.upgrade().ok_or_else(gone)?;
         let held = Arc::clone(held);
         let renewing = self.kept.tracker().spawn(async move {
             let renewed = me.renew(&held).await;
             let renewed = match renewed {
-                Err(NoToken::NeedsLogin(why)) if is_refused || !held.is_valid() => {
+                Err(TokenError::NeedsLogin(why)) if is_refused || !held.is_valid() => {
                     Err(me.end(&held, &why))
                 }
                 other => other,
@@ -201,17 +201,17 @@ impl AccountToken {
     }
 
     /// Records that a login has ended, so that the server is not asked again before the next login.
-    fn end(&self, held: &Held, why: &str) -> NoToken {
-        let over = Held {
+    fn end(&self, held: &LoadedAccount, why: &str) -> TokenError {
+        let over = LoadedAccount {
             over: Some(why.into()),
             ..held.clone()
         };
         self.held.store(Some(Arc::new(over)));
-        NoToken::NeedsLogin(why.to_owned())
+        TokenError::NeedsLogin(why.to_owned())
     }
 
     /// Reads the account from the database.
-    async fn read(&self) -> Result<Arc<Held>, NoToken> {
+    async fn read(&self) -> Result<Arc<LoadedAccount>, TokenError> {
         let seen = self.kept.version();
         let held = self.held.load_full();
         let sealed = self
@@ -220,15 +220,15 @@ impl AccountToken {
             .await?;
         let Some(sealed) = sealed else {
             self.held.store(None);
-            return Err(NoToken::NeedsLogin("no user has logged in".to_owned()));
+            return Err(TokenError::NeedsLogin("no user has logged in".to_owned()));
         };
         if let Some(held) = held.filter(|held| *held.sealed == *sealed) {
             if !held.is_saved {
                 return self.save(&held, seen).await;
             }
-            let same = Arc::new(Held {
+            let same = Arc::new(LoadedAccount {
                 seen,
-                ..Held::clone(&held)
+                ..LoadedAccount::clone(&held)
             });
             self.held.store(Some(Arc::clone(&same)));
             return Ok(same);
@@ -236,7 +236,7 @@ impl AccountToken {
         let account = self.kept.open(&self.key, &sealed)?;
         if account.server() != &self.server {
             let made_for = account.server().origin().ascii_serialization();
-            return Err(NoToken::NeedsLogin(format!(
+            return Err(TokenError::NeedsLogin(format!(
                 "the login was made for `{made_for}`, but the bridge has another `url` now"
             )));
         }
@@ -246,16 +246,16 @@ impl AccountToken {
     /// Keeps an account in memory after reading or renewing it.
     fn hold(
         &self,
-        account: Account,
+        account: OAuthAccount,
         sealed: Vec<u8>,
         seen: u64,
         is_saved: bool,
-    ) -> Result<Arc<Held>, NoToken> {
+    ) -> Result<Arc<LoadedAccount>, TokenError> {
         let token = account
             .access_token()
-            .ok_or_else(|| NoToken::NeedsLogin("the login returned no token".to_owned()))?;
+            .ok_or_else(|| TokenError::NeedsLogin("the login returned no token".to_owned()))?;
         self.kept.hide(&self.key, &account);
-        let held = Arc::new(Held {
+        let held = Arc::new(LoadedAccount {
             sealed: sealed.into(),
             account: Arc::new(account),
             token,
@@ -269,8 +269,8 @@ impl AccountToken {
 
     /// Renews the tokens. Often a refresh token can be used only once. The turn makes sure that one
     /// task of this process renews, and a claim in the database makes sure that one replica does.
-    async fn renew(&self, held: &Arc<Held>) -> Result<Arc<Held>, NoToken> {
-        let over = |why: &str| NoToken::NeedsLogin(format!("the login has ended: {why}"));
+    async fn renew(&self, held: &Arc<LoadedAccount>) -> Result<Arc<LoadedAccount>, TokenError> {
+        let over = |why: &str| TokenError::NeedsLogin(format!("the login has ended: {why}"));
         if !held.account.is_renewable() {
             return Err(over(
                 "the access token was rejected and there is no refresh token",
@@ -288,7 +288,7 @@ impl AccountToken {
             }
             if Instant::now() >= patience {
                 let words = "another replica has been renewing the token for too long";
-                return Err(NoToken::Unavailable(words.to_owned()));
+                return Err(TokenError::Unavailable(words.to_owned()));
             }
             sleep(CLAIM_POLL).await;
         };
@@ -302,9 +302,9 @@ impl AccountToken {
     /// Renews the tokens. The caller holds the claim.
     async fn renew_claimed(
         &self,
-        held: &Arc<Held>,
-        claimed: Claimed,
-    ) -> Result<Arc<Held>, NoToken> {
+        held: &Arc<LoadedAccount>,
+        claimed: RefreshPermit,
+    ) -> Result<Arc<LoadedAccount>, TokenError> {
         let now = self.read().await?;
         if now.sealed != held.sealed {
             self.kept.release(&self.key, claimed).await;
@@ -316,9 +316,9 @@ impl AccountToken {
                 error @ (OAuthError::Rejected(_) | OAuthError::Refused(_) | OAuthError::Client(_)),
             ) => {
                 tracing::warn!(bridge.name = %self.key.bridge, %error, "a login has ended; a user must log in again");
-                return Err(NoToken::NeedsLogin(format!("the login has ended: {error}")));
+                return Err(TokenError::NeedsLogin(format!("the login has ended: {error}")));
             }
-            Err(error) => return Err(NoToken::Unavailable(error.to_string())),
+            Err(error) => return Err(TokenError::Unavailable(error.to_string())),
         };
         tracing::debug!(bridge.name = %self.key.bridge, "a token was renewed");
         let seen = self.kept.version();
@@ -329,13 +329,13 @@ impl AccountToken {
     }
 
     /// Stores renewed tokens. If that fails, they are still used.
-    async fn save(&self, held: &Arc<Held>, seen: u64) -> Result<Arc<Held>, NoToken> {
+    async fn save(&self, held: &Arc<LoadedAccount>, seen: u64) -> Result<Arc<LoadedAccount>, TokenError> {
         let replaced = self
             .kept
             .replace(&self.key, &held.sealed, &held.account)
             .await;
         match replaced {
-            Ok(sealed) => self.hold(Account::clone(&held.account), sealed, seen, true),
+            Ok(sealed) => self.hold(OAuthAccount::clone(&held.account), sealed, seen, true),
             Err(error) => {
                 tracing::warn!(bridge.name = %self.key.bridge, %error, "cannot store a renewed token; it is kept in memory");
                 Ok(Arc::clone(held))
@@ -347,7 +347,7 @@ impl AccountToken {
     async fn want(&self, scopes: &str) {
         let _turn = self.turn().await;
         let Ok(held) = self.read().await else { return };
-        let mut account = Account::clone(&held.account);
+        let mut account = OAuthAccount::clone(&held.account);
         if !account.want(scopes) {
             return;
         }
@@ -357,19 +357,19 @@ impl AccountToken {
     }
 }
 
-impl Credential for AccountToken {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, NoToken>> {
+impl TokenSource for AccountToken {
+    fn token(&self) -> BoxFuture<'_, Result<Secret, TokenError>> {
         match self.current() {
             Some(held) => Box::pin(std::future::ready(held.token())),
             None => Box::pin(self.fresh()),
         }
     }
 
-    fn renewed<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Secret, NoToken>> {
+    fn renewed<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(self.other_than(refused))
     }
 
-    fn lacks<'a>(&'a self, scopes: &'a str) -> BoxFuture<'a, NoToken> {
+    fn lacks<'a>(&'a self, scopes: &'a str) -> BoxFuture<'a, TokenError> {
         Box::pin(async move {
             self.want(scopes).await;
             let words = if scopes.is_empty() {
@@ -377,7 +377,7 @@ impl Credential for AccountToken {
             } else {
                 format!("its server requires more scopes: {scopes}")
             };
-            NoToken::NeedsScope(words)
+            TokenError::NeedsScope(words)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! [`Accounts`]: all logins, each with one token for all its sessions.
+//! [`AccountRegistry`]: all logins, each with one token for all its sessions.
 
 use std::{
     collections::HashMap,
@@ -14,17 +14,17 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
-    Logins, Tickets, account::AccountToken, key::Keyring, machine::Machine, mcpo_tokens::McpoLogin,
+    LoginFlow, TicketStore, account::AccountToken, key::EncryptionKeys, machine::MachineToken, mcpo_tokens::McpoLogin,
     places,
 };
 use crate::{
-    config::OAuth,
+    config::OAuthSettings,
     mcp::{
-        Credential, NoToken,
-        oauth::{self, Account, Client, Imported},
+        TokenSource, TokenError,
+        oauth::{self, OAuthAccount, ClientRegistration, ImportedLogin},
     },
-    secret::{Giver, Redactor, Secret},
-    store::{AccountKey, Claim, Store, StoreError},
+    secret::{SecretSource, Redactor, Secret},
+    store::{AccountKey, RefreshClaim, Store, StoreError},
 };
 
 /// The maximum number of owners whose token is in memory. Others are read again when needed.
@@ -34,19 +34,19 @@ const OWNER_IDLE: Duration = Duration::from_hours(1);
 
 /// All logins.
 #[derive(Debug)]
-pub struct Accounts {
+pub struct AccountRegistry {
     /// Where they are stored.
-    kept: Arc<Kept>,
+    kept: Arc<AccountStore>,
     /// The tokens in use, by owner.
     tokens: Cache<AccountKey, Arc<AccountToken>>,
     /// Tokens of bridges that do not need a user login, by bridge.
-    machines: Mutex<HashMap<String, Arc<Machine>>>,
+    machines: Mutex<HashMap<String, Arc<MachineToken>>>,
 }
 
 /// Stores and opens logins.
-pub struct Kept {
+pub struct AccountStore {
     /// Where they are stored.
-    place: Backing,
+    place: AccountBackend,
     /// Redacts tokens.
     redactor: Redactor,
     /// The folder in which mcpo stores its logins.
@@ -57,16 +57,16 @@ pub struct Kept {
 
 /// The right to renew a token. With replicas it contains a claim in the database.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Claimed(Option<Claim>);
+pub(super) struct RefreshPermit(Option<RefreshClaim>);
 
 /// Where logins are stored.
-enum Backing {
+enum AccountBackend {
     /// The bridge's tables, encrypted.
     Database {
         /// The database.
         store: Arc<Store>,
         /// The encryption keys.
-        keys: Arc<Keyring>,
+        keys: Arc<EncryptionKeys>,
         /// Changes with each change of an account.
         changes: watch::Receiver<u64>,
     },
@@ -74,16 +74,16 @@ enum Backing {
     Memory(Mutex<HashMap<AccountKey, Vec<u8>>>),
 }
 
-impl Accounts {
+impl AccountRegistry {
     /// Accounts in the bridge's tables.
     pub fn in_database(
         store: Arc<Store>,
-        keys: Arc<Keyring>,
+        keys: Arc<EncryptionKeys>,
         redactor: Redactor,
         tracker: TaskTracker,
     ) -> Self {
         let changes = store.accounts_changed();
-        let place = Backing::Database {
+        let place = AccountBackend::Database {
             store,
             keys,
             changes,
@@ -93,7 +93,7 @@ impl Accounts {
 
     /// Accounts in memory, for a bridge without a database.
     pub fn in_memory(redactor: Redactor, tracker: TaskTracker) -> Self {
-        Self::at(Backing::Memory(Mutex::default()), redactor, tracker)
+        Self::at(AccountBackend::Memory(Mutex::default()), redactor, tracker)
     }
 
     /// Also takes over logins that mcpo stored in a folder.
@@ -104,9 +104,9 @@ impl Accounts {
         Arc::new(self)
     }
 
-    fn at(place: Backing, redactor: Redactor, tracker: TaskTracker) -> Self {
+    fn at(place: AccountBackend, redactor: Redactor, tracker: TaskTracker) -> Self {
         Self {
-            kept: Arc::new(Kept {
+            kept: Arc::new(AccountStore {
                 place,
                 redactor,
                 mcpo: None,
@@ -125,8 +125,8 @@ impl Accounts {
         &self,
         key: AccountKey,
         server: &Url,
-        settings: &OAuth,
-    ) -> Arc<dyn Credential> {
+        settings: &OAuthSettings,
+    ) -> Arc<dyn TokenSource> {
         let known = self.tokens.get(&key);
         if let Some(token) = known.filter(|it| it.server == *server && it.settings == *settings) {
             return token;
@@ -142,16 +142,16 @@ impl Accounts {
         &self,
         bridge: &str,
         server: &Url,
-        settings: &OAuth,
-    ) -> Arc<dyn Credential> {
+        settings: &OAuthSettings,
+    ) -> Arc<dyn TokenSource> {
         let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = machines.get(bridge)
             && known.server == *server
             && known.settings == *settings
         {
-            return Arc::clone(known) as Arc<dyn Credential>;
+            return Arc::clone(known) as Arc<dyn TokenSource>;
         }
-        let machine = Machine::new(bridge, server, settings, self.kept.redactor.clone());
+        let machine = MachineToken::new(bridge, server, settings, self.kept.redactor.clone());
         machines.insert(bridge.to_owned(), Arc::clone(&machine));
         machine
     }
@@ -163,62 +163,62 @@ impl Accounts {
         group: &str,
         secrets: impl IntoIterator<Item = Secret>,
     ) {
-        let giver = Giver::stranger(bridge, group);
+        let giver = SecretSource::stranger(bridge, group);
         self.kept.redactor.learn_from(&giver, secrets);
     }
 
     /// Connects accounts; `None` without a database.
-    pub fn logins(&self) -> Option<Logins> {
+    pub fn logins(&self) -> Option<LoginFlow> {
         match &self.kept.place {
-            Backing::Database { store, keys, .. } => Some(Logins::new(
+            AccountBackend::Database { store, keys, .. } => Some(LoginFlow::new(
                 Arc::clone(store),
                 Arc::clone(&self.kept),
                 Arc::clone(keys),
             )),
-            Backing::Memory(_) => None,
+            AccountBackend::Memory(_) => None,
         }
     }
 
     /// Creates links to connect accounts; `None` without a database.
-    pub fn tickets(&self) -> Option<Tickets> {
+    pub fn tickets(&self) -> Option<TicketStore> {
         match &self.kept.place {
-            Backing::Database { store, keys, .. } => {
-                Some(Tickets::new(Arc::clone(store), Arc::clone(keys)))
+            AccountBackend::Database { store, keys, .. } => {
+                Some(TicketStore::new(Arc::clone(store), Arc::clone(keys)))
             }
-            Backing::Memory(_) => None,
+            AccountBackend::Memory(_) => None,
         }
     }
 
     /// The database, if there is one.
     pub fn store(&self) -> Option<&Arc<Store>> {
         match &self.kept.place {
-            Backing::Database { store, .. } => Some(store),
-            Backing::Memory(_) => None,
+            AccountBackend::Database { store, .. } => Some(store),
+            AccountBackend::Memory(_) => None,
         }
     }
 
     /// Changes with each change of an account; `None` without a database.
     pub fn changes(&self) -> Option<watch::Receiver<u64>> {
         match &self.kept.place {
-            Backing::Database { changes, .. } => Some(changes.clone()),
-            Backing::Memory(_) => None,
+            AccountBackend::Database { changes, .. } => Some(changes.clone()),
+            AccountBackend::Memory(_) => None,
         }
     }
 }
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for AccountStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Kept").finish_non_exhaustive()
     }
 }
 
 /// A database outage, which may be short.
-fn down(error: &StoreError) -> NoToken {
-    NoToken::Unavailable(format!("the login cannot be read: {error}"))
+fn down(error: &StoreError) -> TokenError {
+    TokenError::Unavailable(format!("the login cannot be read: {error}"))
 }
 
 /// The login that mcpo stored for a server. An unusable one is logged and left in place.
-fn left_by_mcpo(folder: &Path, server: &str) -> Option<Imported> {
+fn left_by_mcpo(folder: &Path, server: &str) -> Option<ImportedLogin> {
     let login = McpoLogin::read(folder, server).unwrap_or_else(|error| {
         tracing::warn!(bridge.name = %server, %error, "cannot take over mcpo's login");
         None
@@ -231,7 +231,7 @@ fn left_by_mcpo(folder: &Path, server: &str) -> Option<Imported> {
         return None;
     };
     let scopes = login.scope.unwrap_or_default();
-    Some(Imported {
+    Some(ImportedLogin {
         access_token: login.access_token,
         refresh_token: login.refresh_token,
         ends_at: login.expires_at,
@@ -243,7 +243,7 @@ fn left_by_mcpo(folder: &Path, server: &str) -> Option<Imported> {
     })
 }
 
-impl Kept {
+impl AccountStore {
     /// Runs tasks that must finish.
     pub(super) fn tracker(&self) -> &TaskTracker {
         &self.tracker
@@ -252,8 +252,8 @@ impl Kept {
     /// A number that changes with each change of an account.
     pub(super) fn version(&self) -> u64 {
         match &self.place {
-            Backing::Database { changes, .. } => *changes.borrow(),
-            Backing::Memory(_) => 0,
+            AccountBackend::Database { changes, .. } => *changes.borrow(),
+            AccountBackend::Memory(_) => 0,
         }
     }
 
@@ -262,13 +262,13 @@ impl Kept {
         &self,
         key: &AccountKey,
         server: &Url,
-        settings: &OAuth,
-    ) -> Result<Option<Vec<u8>>, NoToken> {
+        settings: &OAuthSettings,
+    ) -> Result<Option<Vec<u8>>, TokenError> {
         let found = match &self.place {
-            Backing::Database { store, .. } => {
+            AccountBackend::Database { store, .. } => {
                 store.account(key).await.map_err(|error| down(&error))?
             }
-            Backing::Memory(logins) => {
+            AccountBackend::Memory(logins) => {
                 let logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
                 logins.get(key).cloned()
             }
@@ -284,8 +284,8 @@ impl Kept {
         &self,
         key: &AccountKey,
         server: &Url,
-        settings: &OAuth,
-    ) -> Result<Option<Vec<u8>>, NoToken> {
+        settings: &OAuthSettings,
+    ) -> Result<Option<Vec<u8>>, TokenError> {
         let Some(folder) = &self.mcpo else {
             return Ok(None);
         };
@@ -293,22 +293,22 @@ impl Kept {
             return Ok(None);
         };
         let adopted = oauth::adopt(server, settings, &login).await;
-        let account = adopted.map_err(|error| NoToken::Unavailable(error.to_string()))?;
+        let account = adopted.map_err(|error| TokenError::Unavailable(error.to_string()))?;
         tracing::info!(bridge.name = %key.bridge, "took over mcpo's login");
         self.put(key, &account).await.map(Some)
     }
 
     /// Opens a login.
-    pub(super) fn open(&self, key: &AccountKey, sealed: &[u8]) -> Result<Account, NoToken> {
+    pub(super) fn open(&self, key: &AccountKey, sealed: &[u8]) -> Result<OAuthAccount, TokenError> {
         let unreadable =
-            |why: String| NoToken::Unavailable(format!("the stored login cannot be opened: {why}"));
+            |why: String| TokenError::Unavailable(format!("the stored login cannot be opened: {why}"));
         let text = match &self.place {
-            Backing::Database { keys, .. } => keys
+            AccountBackend::Database { keys, .. } => keys
                 .to_open()
                 .map_err(|error| unreadable(error.to_string()))?
                 .open(&places::account(key), sealed)
                 .map_err(|error| unreadable(error.to_string()))?,
-            Backing::Memory(_) => Secret::new(String::from_utf8_lossy(sealed).into_owned()),
+            AccountBackend::Memory(_) => Secret::new(String::from_utf8_lossy(sealed).into_owned()),
         };
         serde_json::from_str(text.expose()).map_err(|_| unreadable("it is malformed".to_owned()))
     }
@@ -317,15 +317,15 @@ impl Kept {
     pub(super) async fn put(
         &self,
         key: &AccountKey,
-        account: &Account,
-    ) -> Result<Vec<u8>, NoToken> {
+        account: &OAuthAccount,
+    ) -> Result<Vec<u8>, TokenError> {
         let sealed = self.seal(key, account)?;
         match &self.place {
-            Backing::Database { store, .. } => {
+            AccountBackend::Database { store, .. } => {
                 let put = store.put_account(None, key, &sealed).await;
                 put.map_err(|error| down(&error))?;
             }
-            Backing::Memory(logins) => {
+            AccountBackend::Memory(logins) => {
                 let mut logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
                 logins.insert(key.clone(), sealed.clone());
             }
@@ -334,15 +334,15 @@ impl Kept {
     }
 
     /// Seals a login.
-    pub(super) fn seal(&self, key: &AccountKey, account: &Account) -> Result<Vec<u8>, NoToken> {
-        let unkept = |why: String| NoToken::Unavailable(format!("a login cannot be stored: {why}"));
+    pub(super) fn seal(&self, key: &AccountKey, account: &OAuthAccount) -> Result<Vec<u8>, TokenError> {
+        let unkept = |why: String| TokenError::Unavailable(format!("a login cannot be stored: {why}"));
         let text = serde_json::to_string(account).map_err(|error| unkept(error.to_string()))?;
         match &self.place {
-            Backing::Database { keys, .. } => {
+            AccountBackend::Database { keys, .. } => {
                 let vault = keys.to_seal().map_err(|error| unkept(error.to_string()))?;
                 Ok(vault.seal(&places::account(key), &text))
             }
-            Backing::Memory(_) => Ok(text.into_bytes()),
+            AccountBackend::Memory(_) => Ok(text.into_bytes()),
         }
     }
 
@@ -352,15 +352,15 @@ impl Kept {
         &self,
         key: &AccountKey,
         old: &[u8],
-        account: &Account,
-    ) -> Result<Vec<u8>, NoToken> {
+        account: &OAuthAccount,
+    ) -> Result<Vec<u8>, TokenError> {
         let sealed = self.seal(key, account)?;
         let is_ours = match &self.place {
-            Backing::Database { store, .. } => {
+            AccountBackend::Database { store, .. } => {
                 let replaced = store.replace_account(key, old, &sealed).await;
                 replaced.map_err(|error| down(&error))?
             }
-            Backing::Memory(logins) => {
+            AccountBackend::Memory(logins) => {
                 let mut logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
                 logins.insert(key.clone(), sealed.clone());
                 true
@@ -369,7 +369,7 @@ impl Kept {
         if is_ours {
             return Ok(sealed);
         }
-        Err(NoToken::Unavailable(
+        Err(TokenError::Unavailable(
             "the login was replaced while its token was renewed; try again".to_owned(),
         ))
     }
@@ -379,20 +379,20 @@ impl Kept {
         &self,
         key: &AccountKey,
         time: Duration,
-    ) -> Result<Option<Claimed>, NoToken> {
+    ) -> Result<Option<RefreshPermit>, TokenError> {
         match &self.place {
-            Backing::Database { store, .. } => {
+            AccountBackend::Database { store, .. } => {
                 let claimed = store.claim_refresh(key, time).await;
                 let claimed = claimed.map_err(|error| down(&error))?;
-                Ok(claimed.map(|claim| Claimed(Some(claim))))
+                Ok(claimed.map(|claim| RefreshPermit(Some(claim))))
             }
-            Backing::Memory(_) => Ok(Some(Claimed(None))),
+            AccountBackend::Memory(_) => Ok(Some(RefreshPermit(None))),
         }
     }
 
     /// Releases the claim.
-    pub(super) async fn release(&self, key: &AccountKey, Claimed(claim): Claimed) {
-        if let (Backing::Database { store, .. }, Some(claim)) = (&self.place, claim)
+    pub(super) async fn release(&self, key: &AccountKey, RefreshPermit(claim): RefreshPermit) {
+        if let (AccountBackend::Database { store, .. }, Some(claim)) = (&self.place, claim)
             && let Err(error) = store.release_refresh(key, claim).await
         {
             tracing::debug!(%error, "cannot release a claim; it will expire");
@@ -400,14 +400,14 @@ impl Kept {
     }
 
     /// Makes the redactor remove the tokens of a login.
-    pub(super) fn hide(&self, key: &AccountKey, account: &Account) {
-        let giver = Giver::stranger(&key.bridge, &key.subject);
+    pub(super) fn hide(&self, key: &AccountKey, account: &OAuthAccount) {
+        let giver = SecretSource::stranger(&key.bridge, &key.subject);
         self.redactor.learn_from(&giver, account.secrets());
     }
 
     /// Makes the redactor remove the secret of a client.
-    pub(super) fn hide_client(&self, key: &AccountKey, client: &Client) {
-        let giver = Giver::stranger(&key.bridge, &key.subject);
+    pub(super) fn hide_client(&self, key: &AccountKey, client: &ClientRegistration) {
+        let giver = SecretSource::stranger(&key.bridge, &key.subject);
         self.redactor.learn_from(&giver, client.secret());
     }
 }

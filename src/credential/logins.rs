@@ -1,4 +1,4 @@
-//! [`Logins`]: the OAuth login that connects an account, from its start to the tokens.
+//! [`LoginFlow`]: the OAuth login that connects an account, from its start to the tokens.
 //!
 //! During the login the user is at the authorization server. The data to continue is stored in the
 //! database, encrypted, under the hash of its `state`, so that any replica can finish the login. It
@@ -15,15 +15,15 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::{
-    accounts::Kept,
-    key::{KeyError, Keyring},
+    accounts::AccountStore,
+    key::{EncryptionKeyError, EncryptionKeys},
     places, ticket,
 };
 use crate::{
-    config::{self, OAuth, OAuthGrant, Transport},
-    mcp::oauth::{self, Account, Asked, Client, OAuthError, Pending, RESOURCE_HINT},
+    config::{self, OAuthSettings, OAuthGrant, TransportSettings},
+    mcp::oauth::{self, OAuthAccount, LoginParameters, ClientRegistration, OAuthError, PendingAuthorization, RESOURCE_HINT},
     secret::Secret,
-    store::{AccountKey, Actor, Store, StoreError},
+    store::{AccountKey, ChangeActor, Store, StoreError},
 };
 
 /// How long a login may take.
@@ -33,9 +33,9 @@ const WORDS_MAX: usize = 200;
 
 /// A request to connect an account.
 #[derive(Debug)]
-pub struct Wish<'a> {
+pub struct LoginRequest<'a> {
     /// The bridge.
-    pub bridge: &'a config::Bridge,
+    pub bridge: &'a config::BridgeSettings,
     /// The account to connect.
     pub account: AccountKey,
     /// The redirect URL for the browser.
@@ -44,12 +44,12 @@ pub struct Wish<'a> {
     /// same browser. `None` if the login was started without a browser.
     pub browser: Option<&'a Secret>,
     /// The user who asks, for the audit record.
-    pub actor: &'a Actor,
+    pub actor: &'a ChangeActor,
 }
 
 /// The response of the authorization server, as the redirect carries it.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Answer {
+pub struct AuthorizationResponse {
     /// Identifies the login.
     #[serde(default)]
     pub state: String,
@@ -65,7 +65,7 @@ pub struct Answer {
 
 /// A connected account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
+pub struct ConnectedAccount {
     /// It.
     pub account: AccountKey,
     /// The user who connected it, by their name in logs.
@@ -95,7 +95,7 @@ pub enum LoginError {
     Store(#[from] StoreError),
     /// The encryption key is missing or invalid.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] EncryptionKeyError),
     /// The stored data cannot be decrypted.
     #[error("{0}")]
     Sealed(String),
@@ -103,20 +103,20 @@ pub enum LoginError {
 
 /// Connects accounts.
 #[derive(Debug, Clone)]
-pub struct Logins {
+pub struct LoginFlow {
     /// Stores the logins in progress.
     store: Arc<Store>,
     /// Stores the accounts.
-    kept: Arc<Kept>,
+    kept: Arc<AccountStore>,
     /// The encryption keys.
-    keys: Arc<Keyring>,
+    keys: Arc<EncryptionKeys>,
 }
 
 /// A login in progress.
 #[derive(Serialize, Deserialize)]
-struct Waiting {
+struct PendingLogin {
     /// The OAuth part.
-    pending: Pending,
+    pending: PendingAuthorization,
     /// The workspace of the account.
     workspace: String,
     /// The bridge.
@@ -133,30 +133,30 @@ struct Waiting {
 
 /// A client registration that is reused.
 #[derive(Serialize, Deserialize)]
-struct Registered {
+struct SavedRegistration {
     /// It.
-    client: Client,
+    client: ClientRegistration,
     /// Whether the last login with it came back. If an authorization server has forgotten the
     /// client, it tells the user and not the bridge. So after a login that did not come back, the
     /// bridge registers a new client.
     is_proven: bool,
 }
 
-impl Logins {
+impl LoginFlow {
     /// Logins that are stored in these tables.
-    pub(super) fn new(store: Arc<Store>, kept: Arc<Kept>, keys: Arc<Keyring>) -> Self {
+    pub(super) fn new(store: Arc<Store>, kept: Arc<AccountStore>, keys: Arc<EncryptionKeys>) -> Self {
         Self { store, kept, keys }
     }
 
     /// Starts a login and returns the URL to open.
-    pub async fn begin(&self, wish: &Wish<'_>) -> Result<Url, LoginError> {
+    pub async fn begin(&self, wish: &LoginRequest<'_>) -> Result<Url, LoginError> {
         let (server, settings) = oauth_of(wish.bridge)?;
         // Check this before the user is sent away.
         let vault = self.keys.to_seal()?;
         let earlier = self.earlier(&wish.account).await;
         let scopes: Vec<String> = earlier.iter().flat_map(scopes_of).collect();
         let registered = self.registered(wish, server, settings).await;
-        let begun = oauth::begin(&Asked {
+        let begun = oauth::begin(&LoginParameters {
             server,
             settings,
             redirect_url: wish.redirect_url,
@@ -168,7 +168,7 @@ impl Logins {
         self.note_client(wish, settings, &begun.pending.client, false)
             .await?;
         let id = hash_of(begun.pending.state());
-        let waiting = Waiting {
+        let waiting = PendingLogin {
             workspace: wish.account.workspace.clone(),
             bridge: wish.account.bridge.clone(),
             subject: wish.account.subject.clone(),
@@ -190,10 +190,10 @@ impl Logins {
     /// that sent it; `find` returns the current bridge of a name.
     pub async fn finish(
         &self,
-        answer: &Answer,
+        answer: &AuthorizationResponse,
         browser: Option<&Secret>,
-        find: impl Fn(&str) -> Option<config::Bridge>,
-    ) -> Result<Finished, LoginError> {
+        find: impl Fn(&str) -> Option<config::BridgeSettings>,
+    ) -> Result<ConnectedAccount, LoginError> {
         let waiting = self.take(&answer.state).await?;
         if let Some(expected) = waiting.browser {
             let held: Option<[u8; 32]> = browser.map(|held| Sha256::digest(held.expose()).into());
@@ -228,7 +228,7 @@ impl Logins {
         let finished = oauth::finish(waiting.pending, settings, code, answer.iss.as_deref());
         let tokens = finished.await?;
         self.kept.hide(&account, &tokens);
-        let actor = Actor {
+        let actor = ChangeActor {
             id: waiting.caller.clone(),
             proof: waiting.proof,
             workspace: account.workspace.clone(),
@@ -239,7 +239,7 @@ impl Logins {
         if let Err(error) = self.store.remove_tickets(&tickets).await {
             tracing::warn!(bridge.name = %account.bridge, %error, "the links to connect this account count until they are over");
         }
-        let wish = Wish {
+        let wish = LoginRequest {
             bridge: &bridge,
             account: account.clone(),
             redirect_url: &redirect_of(&client)?,
@@ -248,7 +248,7 @@ impl Logins {
         };
         self.note_client(&wish, settings, &client, true).await?;
         tracing::info!(bridge.name = %account.bridge, caller = %waiting.caller, "an account was connected");
-        Ok(Finished {
+        Ok(ConnectedAccount {
             account,
             caller: waiting.caller,
         })
@@ -258,9 +258,9 @@ impl Logins {
     /// there is no such account.
     pub async fn disconnect(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         account: &AccountKey,
-        settings: Option<&OAuth>,
+        settings: Option<&OAuthSettings>,
     ) -> Result<bool, LoginError> {
         let earlier = self.earlier(account).await;
         let is_gone = self.store.remove_account(actor, account).await?;
@@ -273,7 +273,7 @@ impl Logins {
     }
 
     /// Removes and returns the login with this state. This works only once.
-    async fn take(&self, state: &str) -> Result<Waiting, LoginError> {
+    async fn take(&self, state: &str) -> Result<PendingLogin, LoginError> {
         if state.is_empty() {
             return Err(LoginError::Unknown);
         }
@@ -286,7 +286,7 @@ impl Logins {
     }
 
     /// The account from an earlier login, if it can be decrypted.
-    async fn earlier(&self, account: &AccountKey) -> Option<Account> {
+    async fn earlier(&self, account: &AccountKey) -> Option<OAuthAccount> {
         let sealed = self.store.account(account).await.ok().flatten()?;
         self.kept.open(account, &sealed).ok()
     }
@@ -294,9 +294,9 @@ impl Logins {
     /// Stores the tokens, with an audit record of who connected the account.
     async fn put(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         account: &AccountKey,
-        tokens: &Account,
+        tokens: &OAuthAccount,
     ) -> Result<(), LoginError> {
         let sealed = self.kept.seal(account, tokens);
         let sealed = sealed.map_err(|error| LoginError::Sealed(error.to_string()))?;
@@ -310,10 +310,10 @@ impl Logins {
     /// login with it never came back.
     async fn registered(
         &self,
-        wish: &Wish<'_>,
+        wish: &LoginRequest<'_>,
         server: &Url,
-        settings: &OAuth,
-    ) -> Option<Registered> {
+        settings: &OAuthSettings,
+    ) -> Option<SavedRegistration> {
         if settings.client_id.is_some() {
             return None;
         }
@@ -325,23 +325,23 @@ impl Logins {
             .ok()?
             .open(&places::account(&key), &sealed)
             .ok()?;
-        let registered: Registered = serde_json::from_str(opened.expose()).ok()?;
+        let registered: SavedRegistration = serde_json::from_str(opened.expose()).ok()?;
         (registered.is_proven && registered.client.server == *server).then_some(registered)
     }
 
     /// Stores a registration, and whether a login with it came back.
     async fn note_client(
         &self,
-        wish: &Wish<'_>,
-        settings: &OAuth,
-        client: &Client,
+        wish: &LoginRequest<'_>,
+        settings: &OAuthSettings,
+        client: &ClientRegistration,
         is_proven: bool,
     ) -> Result<(), LoginError> {
         if settings.client_id.is_some() {
             return Ok(());
         }
         let key = place_of_client(wish);
-        let registered = Registered {
+        let registered = SavedRegistration {
             client: client.clone(),
             is_proven,
         };
@@ -354,14 +354,14 @@ impl Logins {
 }
 
 /// The server and the OAuth settings of a login.
-pub fn oauth_of(bridge: &config::Bridge) -> Result<(&Url, &OAuth), LoginError> {
+pub fn oauth_of(bridge: &config::BridgeSettings) -> Result<(&Url, &OAuthSettings), LoginError> {
     let name = &bridge.name;
     let not =
         |why: &str| LoginError::NotHere(format!("bridge `{name}` does not use a login: {why}"));
     match &bridge.transport {
         Err(disabled) => Err(not(&disabled.0)),
-        Ok(Transport::Stdio(_)) => Err(not("its server is a program")),
-        Ok(Transport::Remote(remote)) => match &remote.oauth {
+        Ok(TransportSettings::Stdio(_)) => Err(not("its server is a program")),
+        Ok(TransportSettings::Remote(remote)) => match &remote.oauth {
             None => Err(not(
                 "it has no `oauth`, or a configured key takes precedence",
             )),
@@ -374,13 +374,13 @@ pub fn oauth_of(bridge: &config::Bridge) -> Result<(&Url, &OAuth), LoginError> {
 }
 
 /// The scopes that were granted and those that the server has asked for since.
-fn scopes_of(account: &Account) -> Vec<String> {
+fn scopes_of(account: &OAuthAccount) -> Vec<String> {
     let granted = account.scopes().iter();
     granted.chain(&account.wanted).cloned().collect()
 }
 
 /// The place of a registration: one for each redirect URL.
-fn place_of_client(wish: &Wish<'_>) -> AccountKey {
+fn place_of_client(wish: &LoginRequest<'_>) -> AccountKey {
     AccountKey {
         workspace: config::DEFAULT_WORKSPACE.to_owned(),
         bridge: wish.account.bridge.clone(),
@@ -389,7 +389,7 @@ fn place_of_client(wish: &Wish<'_>) -> AccountKey {
 }
 
 /// The redirect URL of a registration.
-fn redirect_of(client: &Client) -> Result<Url, LoginError> {
+fn redirect_of(client: &ClientRegistration) -> Result<Url, LoginError> {
     let parsed = client.redirect_url.parse();
     parsed.map_err(|error: url::ParseError| LoginError::Sealed(error.to_string()))
 }
@@ -413,7 +413,7 @@ fn ends_at() -> i64 {
 }
 
 /// A refusal in the words of the authorization server, shortened.
-fn words(error: &str, answer: &Answer) -> String {
+fn words(error: &str, answer: &AuthorizationResponse) -> String {
     let text = match answer.error_description.as_deref() {
         Some(description) if !description.is_empty() => format!("{error}: {description}"),
         _ => error.to_owned(),

@@ -1,8 +1,8 @@
 //! The credentials that sessions present to their servers.
 //!
-//! [`Credentials`] answers one question of a bridge: what does a session of this [`Owner`] present?
-//! Tokens come from logins ([`Logins`]) or from the server itself; keys of groups come from the
-//! database. All of them are stored encrypted with a key of a [`Keyring`].
+//! [`CredentialProvider`] answers one question of a bridge: what does a session of this [`SessionOwner`] present?
+//! Tokens come from logins ([`LoginFlow`]) or from the server itself; keys of groups come from the
+//! database. All of them are stored encrypted with a key of a [`EncryptionKeys`].
 
 mod account;
 mod accounts;
@@ -18,14 +18,14 @@ mod shown;
 mod ticket;
 mod words;
 
-pub use accounts::Accounts;
-pub use group_keys::{GroupKey, GroupKeyRefusal, GroupKeys, PutError, Stored, put_group_key};
-pub use key::{KeyError, Keyring};
-pub use logins::{Answer, Finished, LoginError, Logins, Wish, oauth_of};
-pub use owner::Owner;
-pub use rotation::{Rotation, Tally, holdings, rotate, survey};
-pub use shown::{Credentials, Denied, Variants};
-pub use ticket::{BadTicket, NoTicket, TICKET_TTL, Ticket, Tickets, is_id as is_ticket_id};
+pub use accounts::AccountRegistry;
+pub use group_keys::{GroupCredentials, GroupKeyError, GroupKeys, GroupKeyPutError, StoredGroupKey, put_group_key};
+pub use key::{EncryptionKeyError, EncryptionKeys};
+pub use logins::{AuthorizationResponse, ConnectedAccount, LoginError, LoginFlow, LoginRequest, oauth_of};
+pub use owner::SessionOwner;
+pub use rotation::{RotationReport, RotationCounts, holdings, rotate, survey};
+pub use shown::{CredentialProvider, CredentialError, Variants};
+pub use ticket::{InvalidTicketError, TicketCreationError, TICKET_TTL, ConnectTicket, TicketStore, is_id as is_ticket_id};
 pub use words::{endpoint, variable};
 
 #[cfg(test)]

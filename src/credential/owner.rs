@@ -1,16 +1,16 @@
-//! [`Owner`]: the owner of a session.
+//! [`SessionOwner`]: the owner of a session.
 
 use std::sync::Arc;
 
 use crate::{
-    auth::{Caller, Proof},
+    auth::{Caller, AuthenticationMethod},
     config::DEFAULT_WORKSPACE,
     store::AccountKey,
 };
 
 /// The owner of a session, whose credentials its server gets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Owner {
+pub enum SessionOwner {
     /// All callers share the session.
     Shared,
     /// A group whose keys are stored in the database. After a change of the keys it is a different
@@ -30,20 +30,20 @@ pub enum Owner {
     },
 }
 
-impl Owner {
+impl SessionOwner {
     /// The caller as an owner; `None` if the caller is not identified.
     pub fn caller(caller: &Caller) -> Option<Self> {
         let kind = match caller.proof {
-            Proof::Anonymous => return None,
-            Proof::ApiKey => "key",
+            AuthenticationMethod::Anonymous => return None,
+            AuthenticationMethod::ApiKey => "key",
             // Without authentication there is only the user of this machine.
-            Proof::Loopback | Proof::Operator => "local",
-            Proof::Session
-            | Proof::SessionKey
-            | Proof::SignedHeader
-            | Proof::ForwardedHeaders
-            | Proof::Gateway
-            | Proof::Oidc => "user",
+            AuthenticationMethod::Loopback | AuthenticationMethod::Operator => "local",
+            AuthenticationMethod::Session
+            | AuthenticationMethod::SessionKey
+            | AuthenticationMethod::SignedHeader
+            | AuthenticationMethod::ForwardedHeaders
+            | AuthenticationMethod::Gateway
+            | AuthenticationMethod::Oidc => "user",
         };
         // The holder of a forwarding key that named no user is not one of the users it acts for.
         if caller.vouches || caller.id.is_empty() {

@@ -3,12 +3,12 @@
 
 use crate::{
     store::{AccountKey, GroupKeyName},
-    vault::Place,
+    vault::ValueLocation,
 };
 
 /// An account, in `bridge_account`.
-pub fn account(key: &AccountKey) -> Place<'_> {
-    Place {
+pub fn account(key: &AccountKey) -> ValueLocation<'_> {
+    ValueLocation {
         kind: "account",
         workspace: &key.workspace,
         bridge: &key.bridge,
@@ -17,8 +17,8 @@ pub fn account(key: &AccountKey) -> Place<'_> {
 }
 
 /// A login in progress, in `bridge_login`, by its ID there.
-pub fn login(id: &str) -> Place<'_> {
-    Place {
+pub fn login(id: &str) -> ValueLocation<'_> {
+    ValueLocation {
         kind: "login",
         workspace: "",
         bridge: "",
@@ -28,8 +28,8 @@ pub fn login(id: &str) -> Place<'_> {
 
 /// A key of a group, in `tenant_server_keys`. That table has no workspaces, so the group takes
 /// their place.
-pub fn group_key(name: &GroupKeyName) -> Place<'_> {
-    Place {
+pub fn group_key(name: &GroupKeyName) -> ValueLocation<'_> {
+    ValueLocation {
         kind: "group_key",
         workspace: &name.group,
         bridge: &name.bridge,

@@ -4,35 +4,35 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use tokio::{sync::watch, task::spawn_blocking};
 
-use super::{Accounts, GroupKey, GroupKeyRefusal, GroupKeys, Owner};
+use super::{AccountRegistry, GroupCredentials, GroupKeyError, GroupKeys, SessionOwner};
 use crate::{
     auth::Caller,
-    config::{self, CredentialKind, HeaderSource, OAuthGrant, Transport},
-    mcp::{self, Credential},
+    config::{self, CredentialScope, HeaderSource, OAuthGrant, TransportSettings},
+    mcp::{self, TokenSource},
     name::BridgeName,
     secret::Secret,
     store::StoreError,
 };
 
 /// Resolves a bridge again, with other values for some variables.
-pub type Variants = dyn Fn(&BridgeName, &BTreeMap<String, Secret>, HeaderSource) -> Result<config::Bridge, String>
+pub type Variants = dyn Fn(&BridgeName, &BTreeMap<String, Secret>, HeaderSource) -> Result<config::BridgeSettings, String>
     + Send
     + Sync;
 
 /// How a session reaches its server, and which credential it presents.
 #[derive(Debug)]
-pub struct Shown {
+pub struct SessionTarget {
     /// How to reach the server.
-    pub transport: Transport,
+    pub transport: TransportSettings,
     /// The token to present, if it can change.
-    pub credential: Option<Arc<dyn Credential>>,
+    pub credential: Option<Arc<dyn TokenSource>>,
     /// The connection pool, if the address does not come from the operator.
     pub client: Option<reqwest::Client>,
 }
 
 /// Why an owner has no credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub enum CredentialError {
     /// There are no keys for the owner.
     #[error("{0}")]
     NoKeys(String),
@@ -42,16 +42,16 @@ pub enum Denied {
 }
 
 /// The credentials of sessions.
-pub struct Credentials {
+pub struct CredentialProvider {
     /// Logins.
-    accounts: Arc<Accounts>,
+    accounts: Arc<AccountRegistry>,
     /// Keys of groups.
     group_keys: Arc<GroupKeys>,
     /// Resolves a bridge with a group's keys.
     variants: Arc<Variants>,
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for CredentialProvider {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Credentials")
@@ -59,10 +59,10 @@ impl fmt::Debug for Credentials {
     }
 }
 
-impl Credentials {
+impl CredentialProvider {
     /// Combines logins, keys of groups, and the configuration that the keys are inserted into.
     pub fn new(
-        accounts: Arc<Accounts>,
+        accounts: Arc<AccountRegistry>,
         group_keys: Arc<GroupKeys>,
         variants: Box<Variants>,
     ) -> Self {
@@ -74,7 +74,7 @@ impl Credentials {
     }
 
     /// The logins.
-    pub fn accounts(&self) -> &Arc<Accounts> {
+    pub fn accounts(&self) -> &Arc<AccountRegistry> {
         &self.accounts
     }
 
@@ -83,51 +83,51 @@ impl Credentials {
     /// instead.
     pub async fn owner(
         &self,
-        bridge: &config::Bridge,
+        bridge: &config::BridgeSettings,
         caller: &Caller,
         groups: &[Arc<str>],
-    ) -> Result<Owner, Denied> {
-        if bridge.credential == CredentialKind::Caller {
-            return Owner::caller(caller).ok_or_else(|| {
+    ) -> Result<SessionOwner, CredentialError> {
+        if bridge.credential == CredentialScope::Caller {
+            return SessionOwner::caller(caller).ok_or_else(|| {
                 let words = "it uses each caller's own account, and this request is anonymous";
-                Denied::NoKeys(words.to_owned())
+                CredentialError::NoKeys(words.to_owned())
             });
         }
         let mut keys = self.group_keys.of(groups, &bridge.name);
-        if keys == Err(GroupKeyRefusal::Unread) {
+        if keys == Err(GroupKeyError::Unread) {
             self.group_keys.ready().await;
             keys = self.group_keys.of(groups, &bridge.name);
             // If the database was unreachable from the start, only calls that need no grant get
             // here ([access] is not configured). They need no database and continue.
-            if keys == Err(GroupKeyRefusal::Unread) && bridge.credential == CredentialKind::Shared {
-                return Ok(Owner::Shared);
+            if keys == Err(GroupKeyError::Unread) && bridge.credential == CredentialScope::Shared {
+                return Ok(SessionOwner::Shared);
             }
         }
-        let keys = keys.map_err(|error| Denied::Unusable(error.to_string()))?;
+        let keys = keys.map_err(|error| CredentialError::Unusable(error.to_string()))?;
         match (keys, bridge.credential) {
-            (Some(key), _) => Ok(Owner::Group {
+            (Some(key), _) => Ok(SessionOwner::Group {
                 name: Arc::clone(&key.group),
                 revision: key.revision,
             }),
-            (None, CredentialKind::Group) => Err(Denied::NoKeys(
+            (None, CredentialScope::Group) => Err(CredentialError::NoKeys(
                 "it needs keys of one of your groups, and none of your groups has keys; an administrator can set them on /admin"
                     .to_owned(),
             )),
-            (None, CredentialKind::Shared | CredentialKind::Caller) => Ok(Owner::Shared),
+            (None, CredentialScope::Shared | CredentialScope::Caller) => Ok(SessionOwner::Shared),
         }
     }
 
     /// What a session of an owner presents.
-    pub async fn shown(&self, bridge: &config::Bridge, owner: &Owner) -> Result<Shown, Denied> {
-        if let Owner::Group { name, .. } = owner {
+    pub async fn shown(&self, bridge: &config::BridgeSettings, owner: &SessionOwner) -> Result<SessionTarget, CredentialError> {
+        if let SessionOwner::Group { name, .. } = owner {
             return self.shown_by_group(bridge, name).await;
         }
         let transport = match &bridge.transport {
             Ok(transport) => transport.clone(),
-            Err(disabled) => return Err(Denied::Unusable(disabled.0.clone())),
+            Err(disabled) => return Err(CredentialError::Unusable(disabled.0.clone())),
         };
         let credential = self.token_of(bridge, &transport, owner);
-        Ok(Shown {
+        Ok(SessionTarget {
             transport,
             credential,
             client: None,
@@ -137,11 +137,11 @@ impl Credentials {
     /// The token of an owner's session, if OAuth is used.
     fn token_of(
         &self,
-        bridge: &config::Bridge,
-        transport: &Transport,
-        owner: &Owner,
-    ) -> Option<Arc<dyn Credential>> {
-        let Transport::Remote(remote) = transport else {
+        bridge: &config::BridgeSettings,
+        transport: &TransportSettings,
+        owner: &SessionOwner,
+    ) -> Option<Arc<dyn TokenSource>> {
+        let TransportSettings::Remote(remote) = transport else {
             return None;
         };
         let settings = remote.oauth.as_ref()?;
@@ -159,8 +159,8 @@ impl Credentials {
 
     /// The keys that a session of an owner gives to its server in addition to those of the
     /// configuration.
-    pub fn keys_of(&self, bridge: &config::Bridge, owner: &Owner) -> Vec<Secret> {
-        let Owner::Group { name, .. } = owner else {
+    pub fn keys_of(&self, bridge: &config::BridgeSettings, owner: &SessionOwner) -> Vec<Secret> {
+        let SessionOwner::Group { name, .. } = owner else {
             return Vec::new();
         };
         let groups = std::slice::from_ref(name);
@@ -175,15 +175,15 @@ impl Credentials {
     /// the file, no variable from the environment, and no login.
     async fn shown_by_group(
         &self,
-        bridge: &config::Bridge,
+        bridge: &config::BridgeSettings,
         group: &Arc<str>,
-    ) -> Result<Shown, Denied> {
-        let gone = || Denied::NoKeys(format!("the keys of group `{group}` were removed"));
+    ) -> Result<SessionTarget, CredentialError> {
+        let gone = || CredentialError::NoKeys(format!("the keys of group `{group}` were removed"));
         let found = self
             .group_keys
             .of(std::slice::from_ref(group), &bridge.name)
-            .map_err(|error| Denied::Unusable(error.to_string()))?;
-        let key: Arc<GroupKey> = found.ok_or_else(gone)?;
+            .map_err(|error| CredentialError::Unusable(error.to_string()))?;
+        let key: Arc<GroupCredentials> = found.ok_or_else(gone)?;
         let values = key.values.values().cloned();
         self.accounts.hide(bridge.name.as_str(), group, values);
         let (variants, wanted) = (Arc::clone(&self.variants), Arc::clone(&key));
@@ -197,24 +197,24 @@ impl Credentials {
         let resolving = spawn_blocking(move || variants(&name, &wanted.values, headers));
         let variant = resolving
             .await
-            .map_err(|error| Denied::Unusable(error.to_string()))?
-            .map_err(Denied::Unusable)?;
+            .map_err(|error| CredentialError::Unusable(error.to_string()))?
+            .map_err(CredentialError::Unusable)?;
         let mut transport = variant.transport.map_err(|disabled| {
             let reason = disabled.0;
-            Denied::NoKeys(format!(
+            CredentialError::NoKeys(format!(
                 "the keys of group `{group}` are incomplete: {reason}"
             ))
         })?;
         let mut client = None;
-        if let (Some(endpoint), Transport::Remote(remote)) = (&key.endpoint, &mut transport) {
+        if let (Some(endpoint), TransportSettings::Remote(remote)) = (&key.endpoint, &mut transport) {
             // The endpoint comes from an administrator, so it must not lead into the private
             // network.
             let allows_private = remote.oauth.as_ref().is_some_and(|it| it.private_network);
             let guarded = mcp::guarded_client(&remote.url, endpoint, allows_private);
-            client = Some(guarded.map_err(|error| Denied::Unusable(error.to_string()))?);
+            client = Some(guarded.map_err(|error| CredentialError::Unusable(error.to_string()))?);
             remote.url = endpoint.clone();
         }
-        Ok(Shown {
+        Ok(SessionTarget {
             transport,
             credential: None,
             client,

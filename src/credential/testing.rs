@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::Keyring;
+use super::EncryptionKeys;
 use crate::{
-    config::{Database, DatabaseUrl},
+    config::{DatabaseSettings, DatabaseUrl},
     secret::Secret,
 };
 
@@ -14,18 +14,18 @@ pub fn key(text: &str) -> Secret {
 }
 
 /// A keyring with these keys and without a file.
-pub fn keyring(current: &str, old: &[&str]) -> Keyring {
-    Keyring::new(&Database {
+pub fn keyring(current: &str, old: &[&str]) -> EncryptionKeys {
+    EncryptionKeys::new(&DatabaseSettings {
         secret_key: Some(key(current)),
         secret_keys_old: old.iter().map(|text| key(text)).collect(),
-        ..Database::beside(Path::new("/nowhere"))
+        ..DatabaseSettings::beside(Path::new("/nowhere"))
     })
 }
 
 /// A keyring without a key, as with a PostgreSQL database.
-pub fn no_key() -> Keyring {
-    Keyring::new(&Database {
+pub fn no_key() -> EncryptionKeys {
+    EncryptionKeys::new(&DatabaseSettings {
         url: DatabaseUrl::Postgres(Secret::new("postgres://localhost/x")),
-        ..Database::beside(Path::new("/nowhere"))
+        ..DatabaseSettings::beside(Path::new("/nowhere"))
     })
 }

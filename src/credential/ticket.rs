@@ -1,4 +1,4 @@
-//! [`Ticket`]: permission to connect one account within a short time, by a link that can be shown to
+//! [`ConnectTicket`]: permission to connect one account within a short time, by a link that can be shown to
 //! users.
 //!
 //! A ticket is sealed in the database under the hash of a short ID. The link carries only the ID, so every
@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    key::{KeyError, Keyring},
+    key::{EncryptionKeyError, EncryptionKeys},
     places,
 };
 use crate::{
@@ -40,7 +40,7 @@ const TRIES: u32 = 3;
 
 /// Permission to connect one account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ticket {
+pub struct ConnectTicket {
     /// The bridge.
     pub bridge: String,
     /// The workspace of the account.
@@ -60,19 +60,19 @@ pub struct Ticket {
 
 /// Creates and reads tickets.
 #[derive(Debug, Clone)]
-pub struct Tickets {
+pub struct TicketStore {
     /// The keys that seal them.
-    keys: Arc<Keyring>,
+    keys: Arc<EncryptionKeys>,
     /// The database.
     store: Arc<Store>,
 }
 
 /// Why a ticket cannot be made.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum NoTicket {
+pub enum TicketCreationError {
     /// The key cannot seal.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] EncryptionKeyError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,7 +80,7 @@ pub enum NoTicket {
 
 /// Why a ticket is not valid.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum BadTicket {
+pub enum InvalidTicketError {
     /// The ID is unknown: the link is incomplete, expired, or used.
     #[error(
         "this link is not complete, is over {} minutes old, or an account was connected with it already; ask for a new one",
@@ -95,7 +95,7 @@ pub enum BadTicket {
     Store(#[from] StoreError),
 }
 
-impl Ticket {
+impl ConnectTicket {
     /// A ticket for an account, valid from now on.
     pub fn new(account: &AccountKey, caller: &str, proof: &str) -> Self {
         Self {
@@ -119,14 +119,14 @@ impl Ticket {
     }
 }
 
-impl Tickets {
+impl TicketStore {
     /// Tickets in these tables, sealed with these keys.
-    pub fn new(store: Arc<Store>, keys: Arc<Keyring>) -> Self {
+    pub fn new(store: Arc<Store>, keys: Arc<EncryptionKeys>) -> Self {
         Self { keys, store }
     }
 
     /// Stores a ticket and returns the ID for its link.
-    pub async fn write(&self, ticket: &Ticket) -> Result<String, NoTicket> {
+    pub async fn write(&self, ticket: &ConnectTicket) -> Result<String, TicketCreationError> {
         let vault = self.keys.to_seal()?;
         let random: [u8; RANDOM_BYTES] = rand::random();
         let marker = marker(&ticket.account());
@@ -144,22 +144,22 @@ impl Tickets {
     }
 
     /// Reads a ticket that is still valid.
-    pub async fn read(&self, id: &str) -> Result<Ticket, BadTicket> {
+    pub async fn read(&self, id: &str) -> Result<ConnectTicket, InvalidTicketError> {
         let (ticket, _sealed) = self.find(id).await?;
         Ok(ticket)
     }
 
     /// The same for the browser that holds this secret. From then on, the ticket is valid in that browser only.
-    pub async fn claim(&self, id: &str, held: &Secret) -> Result<Ticket, BadTicket> {
+    pub async fn claim(&self, id: &str, held: &Secret) -> Result<ConnectTicket, InvalidTicketError> {
         let browser: [u8; 32] = Sha256::digest(held.expose()).into();
         for _ in 0..TRIES {
             let (mut ticket, sealed) = self.find(id).await?;
             match ticket.browser {
                 Some(first) if first.ct_eq(&browser).into() => return Ok(ticket),
-                Some(_) => return Err(BadTicket::OtherBrowser),
+                Some(_) => return Err(InvalidTicketError::OtherBrowser),
                 None => ticket.browser = Some(browser),
             }
-            let vault = self.keys.to_seal().map_err(|_| BadTicket::Unknown)?;
+            let vault = self.keys.to_seal().map_err(|_| InvalidTicketError::Unknown)?;
             let row = row(id);
             let text = serde_json::to_string(&ticket).unwrap_or_default();
             let new = vault.seal(&places::login(&row), &text);
@@ -168,22 +168,22 @@ impl Tickets {
                 return Ok(ticket);
             }
         }
-        Err(BadTicket::Unknown)
+        Err(InvalidTicketError::Unknown)
     }
 
-    async fn find(&self, id: &str) -> Result<(Ticket, Vec<u8>), BadTicket> {
+    async fn find(&self, id: &str) -> Result<(ConnectTicket, Vec<u8>), InvalidTicketError> {
         if !is_id(id) {
-            return Err(BadTicket::Unknown);
+            return Err(InvalidTicketError::Unknown);
         }
         let row = row(id);
-        let sealed = self.store.ticket(&row).await?.ok_or(BadTicket::Unknown)?;
-        let vault = self.keys.to_open().map_err(|_| BadTicket::Unknown)?;
+        let sealed = self.store.ticket(&row).await?.ok_or(InvalidTicketError::Unknown)?;
+        let vault = self.keys.to_open().map_err(|_| InvalidTicketError::Unknown)?;
         let opened = vault.open(&places::login(&row), &sealed);
-        let opened = opened.map_err(|_| BadTicket::Unknown)?;
-        let ticket: Ticket =
-            serde_json::from_str(opened.expose()).map_err(|_| BadTicket::Unknown)?;
+        let opened = opened.map_err(|_| InvalidTicketError::Unknown)?;
+        let ticket: ConnectTicket =
+            serde_json::from_str(opened.expose()).map_err(|_| InvalidTicketError::Unknown)?;
         if ticket.ends_at < now() {
-            return Err(BadTicket::Unknown);
+            return Err(InvalidTicketError::Unknown);
         }
         Ok((ticket, sealed))
     }

@@ -1,4 +1,4 @@
-//! [`Files`]: keeps the files that tools make for their callers, each for a day.
+//! [`FileStore`]: keeps the files that tools make for their callers, each for a day.
 //!
 //! With a database, files are stored there, so that every replica can serve them. Without one, they
 //! stay in memory. The number and size of files are bounded for each caller and for all callers
@@ -14,10 +14,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 pub use self::id::FileId;
-use self::shelf::Shelf;
+use self::shelf::MemoryFileStore;
 use crate::{
-    auth::{Caller, Proof},
-    credential::Owner,
+    auth::{Caller, AuthenticationMethod},
+    credential::SessionOwner,
     store::{FileBounds, FileOwner, FileRow, Store, StoreError},
 };
 
@@ -45,30 +45,30 @@ const BOUNDS_OF_MEMORY: FileBounds = FileBounds {
 
 /// The store of files.
 #[derive(Debug)]
-pub struct Files {
+pub struct FileStore {
     /// How long a file is kept.
     ttl: Duration,
     /// Where files are stored.
-    place: Place,
+    place: FileBackend,
 }
 
 /// Where files are stored.
 #[derive(Debug)]
-enum Place {
+enum FileBackend {
     /// In the database. Files are shared by all replicas and survive a restart.
     Database(Arc<Store>),
     /// In memory, until the process ends.
-    Memory(Shelf),
+    Memory(MemoryFileStore),
 }
 
-impl Files {
+impl FileStore {
     /// Stores files in the database, if there is one.
     pub fn new(store: Option<Arc<Store>>) -> Self {
         Self {
             ttl: FILE_TTL,
             place: store.map_or_else(
-                || Place::Memory(Shelf::new(BOUNDS_OF_MEMORY)),
-                Place::Database,
+                || FileBackend::Memory(MemoryFileStore::new(BOUNDS_OF_MEMORY)),
+                FileBackend::Database,
             ),
         }
     }
@@ -81,7 +81,7 @@ impl Files {
         file: FileRow<Bytes>,
     ) -> Result<(), StoreError> {
         match &self.place {
-            Place::Database(store) => {
+            FileBackend::Database(store) => {
                 let ttl = i64::try_from(self.ttl.as_micros()).unwrap_or(i64::MAX);
                 let now = jiff::Timestamp::now().as_microsecond();
                 let row = FileRow {
@@ -95,7 +95,7 @@ impl Files {
                     .save_file(&id.hashed(), owner, &row, expires_at, &BOUNDS)
                     .await
             }
-            Place::Memory(memory) => memory.keep(id, owner, file, self.ttl),
+            FileBackend::Memory(memory) => memory.keep(id, owner, file, self.ttl),
         }
     }
 
@@ -106,7 +106,7 @@ impl Files {
         owner: &FileOwner,
     ) -> Result<Option<FileRow<Bytes>>, StoreError> {
         match &self.place {
-            Place::Database(store) => {
+            FileBackend::Database(store) => {
                 let found = store.file(&id.hashed(), owner).await?;
                 Ok(found.map(|file| FileRow {
                     bridge: file.bridge,
@@ -115,7 +115,7 @@ impl Files {
                     content: file.content.into(),
                 }))
             }
-            Place::Memory(memory) => Ok(memory.open(id, owner)),
+            FileBackend::Memory(memory) => Ok(memory.open(id, owner)),
         }
     }
 
@@ -129,8 +129,8 @@ impl Files {
                 _ = ticks.tick() => {}
             }
             let swept = match &self.place {
-                Place::Database(store) => store.sweep_files().await,
-                Place::Memory(memory) => Ok(memory.sweep()),
+                FileBackend::Database(store) => store.sweep_files().await,
+                FileBackend::Memory(memory) => Ok(memory.sweep()),
             };
             match swept {
                 Ok(0) => {}
@@ -145,11 +145,11 @@ impl Files {
 /// The owner of a caller's files. Callers without credentials share one owner. Only the link, which
 /// cannot be guessed, separates their files.
 pub fn owner_of(caller: &Caller) -> FileOwner {
-    let (workspace, subject) = match Owner::caller(caller) {
-        Some(Owner::Caller { workspace, subject }) => (workspace.to_string(), subject.to_string()),
-        Some(Owner::Shared | Owner::Group { .. }) | None => {
+    let (workspace, subject) = match SessionOwner::caller(caller) {
+        Some(SessionOwner::Caller { workspace, subject }) => (workspace.to_string(), subject.to_string()),
+        Some(SessionOwner::Shared | SessionOwner::Group { .. }) | None => {
             let subject = match caller.proof {
-                Proof::Anonymous => "anonymous".to_owned(),
+                AuthenticationMethod::Anonymous => "anonymous".to_owned(),
                 // The caller holds a key that may act for users, and the request names no user.
                 _ => format!("{}:{}", caller.proof.as_str(), caller.id),
             };

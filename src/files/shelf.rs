@@ -1,4 +1,4 @@
-//! [`Shelf`]: files in memory, for a bridge without a database.
+//! [`MemoryFileStore`]: files in memory, for a bridge without a database.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,21 +13,21 @@ use crate::store::{FileBounds, FileOwner, FileRow, StoreError};
 
 /// Files in memory, in the order in which they were stored.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct MemoryFileStore {
     bounds: FileBounds,
-    kept: Mutex<Vec<Kept>>,
+    kept: Mutex<Vec<MemoryFile>>,
 }
 
 /// One stored file.
 #[derive(Debug)]
-struct Kept {
+struct MemoryFile {
     id: FileId,
     owner: FileOwner,
     file: FileRow<Bytes>,
     ends: Instant,
 }
 
-impl Shelf {
+impl MemoryFileStore {
     /// An empty shelf.
     pub fn new(bounds: FileBounds) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Shelf {
         if !self.bounds.has_room(kept.len(), bytes, size) {
             return Err(FileBounds::full());
         }
-        kept.push(Kept {
+        kept.push(MemoryFile {
             id: id.clone(),
             owner: owner.clone(),
             file,
@@ -86,12 +86,12 @@ impl Shelf {
         sweep(&mut self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<MemoryFile>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn sweep(kept: &mut Vec<Kept>) -> u64 {
+fn sweep(kept: &mut Vec<MemoryFile>) -> u64 {
     let (now, before) = (Instant::now(), kept.len());
     kept.retain(|it| it.ends > now);
     u64::try_from(before - kept.len()).unwrap_or_default()

@@ -27,7 +27,7 @@ fn file(name: &str, size: usize) -> FileRow<Bytes> {
 }
 
 /// For each id, whether the file of this owner is still stored.
-async fn left(files: &Files, owner: &FileOwner, ids: &[FileId]) -> Vec<bool> {
+async fn left(files: &FileStore, owner: &FileOwner, ids: &[FileId]) -> Vec<bool> {
     let mut left = Vec::new();
     for id in ids {
         left.push(files.open(id, owner).await.unwrap().is_some());
@@ -35,11 +35,11 @@ async fn left(files: &Files, owner: &FileOwner, ids: &[FileId]) -> Vec<bool> {
     left
 }
 
-async fn all() -> Vec<(Files, Option<Base>)> {
-    let mut all = vec![(Files::new(None), None)];
+async fn all() -> Vec<(FileStore, Option<Base>)> {
+    let mut all = vec![(FileStore::new(None), None)];
     for base in Base::both().await {
         let store = Arc::new(base.store().await);
-        all.push((Files::new(Some(store)), Some(base)));
+        all.push((FileStore::new(Some(store)), Some(base)));
     }
     all
 }
@@ -73,8 +73,8 @@ async fn a_file_that_is_over_is_not_handed_out_and_is_deleted() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(files.open(&id, &ann).await.unwrap(), None);
         let sweep = async || match &files.place {
-            Place::Database(store) => store.sweep_files().await.unwrap(),
-            Place::Memory(memory) => memory.sweep(),
+            FileBackend::Database(store) => store.sweep_files().await.unwrap(),
+            FileBackend::Memory(memory) => memory.sweep(),
         };
         assert_eq!(sweep().await, 1);
         assert_eq!(sweep().await, 0);
@@ -83,14 +83,14 @@ async fn a_file_that_is_over_is_not_handed_out_and_is_deleted() {
 
 #[tokio::test]
 async fn the_oldest_files_of_a_caller_make_room_and_those_of_others_stay() {
-    let shelf = Files {
+    let shelf = FileStore {
         ttl: FILE_TTL,
-        place: Place::Memory(Shelf::new(SMALL)),
+        place: FileBackend::Memory(MemoryFileStore::new(SMALL)),
     };
     let mut kinds = vec![(shelf, None)];
     for base in Base::both().await {
         let store = Arc::new(base.store().await);
-        kinds.push((Files::new(Some(Arc::clone(&store))), Some((store, base))));
+        kinds.push((FileStore::new(Some(Arc::clone(&store))), Some((store, base))));
     }
     for (files, stored) in kinds {
         let keep = async |id: &FileId, owner: &FileOwner, size: usize| match &stored {
@@ -151,12 +151,12 @@ fn what_stands_in_a_link_is_read_back_and_nothing_else() {
 #[test]
 fn callers_are_told_apart() {
     let named = |id, proof| owner_of(&Caller::named(id, proof)).subject;
-    assert_eq!(named("ann@x", Proof::Session), "user:ann@x");
+    assert_eq!(named("ann@x", AuthenticationMethod::Session), "user:ann@x");
     // A call through Open WebUI and the browser of the same user.
-    assert_eq!(named("ann@x", Proof::SignedHeader), "user:ann@x");
-    assert_eq!(named("ann@x", Proof::ApiKey), "key:ann@x");
-    assert_eq!(named("anonymous", Proof::Anonymous), "anonymous");
-    let mut forwarder = Caller::named("open-webui", Proof::ApiKey);
+    assert_eq!(named("ann@x", AuthenticationMethod::SignedHeader), "user:ann@x");
+    assert_eq!(named("ann@x", AuthenticationMethod::ApiKey), "key:ann@x");
+    assert_eq!(named("anonymous", AuthenticationMethod::Anonymous), "anonymous");
+    let mut forwarder = Caller::named("open-webui", AuthenticationMethod::ApiKey);
     forwarder.vouches = true;
     assert_eq!(owner_of(&forwarder).subject, "api_key:open-webui");
 }

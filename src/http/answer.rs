@@ -1,4 +1,4 @@
-//! [`Answer`]: the body of a response, passed on in pieces as the client reads it.
+//! [`ResponseBody`]: the body of a response, passed on in pieces as the client reads it.
 //!
 //! A body in one piece would be copied into the connection's buffers at once. The bridge could then
 //! not tell how much of it the client has read.
@@ -14,10 +14,10 @@ use http_body::{Frame, SizeHint};
 
 use super::{
     error::ApiError,
-    sender::Sender,
-    server::{Connection, Unread},
+    sender::RequestSender,
+    server::{ClientConnection, UnreadResponseGuard},
 };
-use crate::settings::{Held, UNCOUNTED_BYTES};
+use crate::settings::{ResponseMemory, UNCOUNTED_BYTES};
 
 /// The size of a piece, in bytes.
 const PIECE: usize = 64 << 10;
@@ -29,17 +29,17 @@ const TAIL: usize = 256 << 10;
 
 /// A body, with the memory that it counts for until it is read.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ResponseBody {
     left: Bytes,
     /// Whether the rest is still a slice of a larger buffer.
     is_whole: bool,
-    unread: Option<Unread>,
-    _held: Option<Held>,
+    unread: Option<UnreadResponseGuard>,
+    _held: Option<ResponseMemory>,
 }
 
-impl Answer {
+impl ResponseBody {
     /// Makes the body of a response.
-    pub fn body(bytes: Bytes, unread: Option<Unread>, held: Option<Held>) -> Body {
+    pub fn body(bytes: Bytes, unread: Option<UnreadResponseGuard>, held: Option<ResponseMemory>) -> Body {
         Body::new(Self {
             is_whole: bytes.len() > TAIL,
             left: bytes,
@@ -52,7 +52,7 @@ impl Answer {
 /// The body of a response. A large body is counted until the caller has read it. On a multiplexed
 /// connection (HTTP/2) every body is counted, because the client decides for each stream when to
 /// read it.
-pub async fn counted(bytes: &Bytes, sender: &Sender) -> Result<Body, ApiError> {
+pub async fn counted(bytes: &Bytes, sender: &RequestSender) -> Result<Body, ApiError> {
     let size = bytes.len();
     let Some(seat) = &sender.seat else {
         return Ok(Body::from(Bytes::clone(bytes)));
@@ -62,11 +62,11 @@ pub async fn counted(bytes: &Bytes, sender: &Sender) -> Result<Body, ApiError> {
     }
     // Boxed because the future is large and most answers are small.
     let held = Box::pin(seat.hold_answer(size)).await?;
-    let unread = sender.connection.as_ref().map(Connection::unread);
-    Ok(Answer::body(Bytes::clone(bytes), unread, held))
+    let unread = sender.connection.as_ref().map(ClientConnection::unread);
+    Ok(ResponseBody::body(Bytes::clone(bytes), unread, held))
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = Infallible;
 

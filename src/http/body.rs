@@ -13,14 +13,14 @@ use crate::{
     error_code::ErrorCode,
     json,
     schema::BODY_VALUES_MAX,
-    settings::{PlaceError, Seat, UNCOUNTED_BYTES},
+    settings::{PlaceError, RequestPlace, UNCOUNTED_BYTES},
 };
 
 /// The time in which a body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a body could not be read.
-enum Unread {
+enum BodyReadError {
     /// The body is larger than the limit.
     TooLarge,
     /// The body ended early.
@@ -38,7 +38,7 @@ const VALUE_BYTES: usize = 128;
 pub async fn read(
     body: Body,
     bytes_max: usize,
-    seat: Option<&Seat>,
+    seat: Option<&RequestPlace>,
 ) -> Result<Bytes, ServiceError> {
     let mut chunks = body.into_data_stream();
     let unread = match timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max, seat)).await {
@@ -58,20 +58,20 @@ pub async fn read(
         }
     };
     Err(match unread {
-        Unread::TooLarge => ServiceError::new(
+        BodyReadError::TooLarge => ServiceError::new(
             ErrorCode::BodyTooLarge,
             format!("the request body is larger than {bytes_max} bytes"),
         ),
-        Unread::Broken => {
+        BodyReadError::Broken => {
             ServiceError::new(ErrorCode::BodyIncomplete, "the request body ended early")
         }
-        Unread::NoRoom(error) => error.into(),
+        BodyReadError::NoRoom(error) => error.into(),
     })
 }
 
 /// Counts the memory that the values of a large body will take. A body with too many values is
 /// refused later, before it is parsed.
-fn hold_values(body: &[u8], seat: Option<&Seat>) -> Result<(), PlaceError> {
+fn hold_values(body: &[u8], seat: Option<&RequestPlace>) -> Result<(), PlaceError> {
     let Some(seat) = seat.filter(|_| body.len() > UNCOUNTED_BYTES) else {
         return Ok(());
     };
@@ -85,20 +85,20 @@ fn hold_values(body: &[u8], seat: Option<&Seat>) -> Result<(), PlaceError> {
 async fn collect(
     chunks: &mut BodyDataStream,
     bytes_max: usize,
-    seat: Option<&Seat>,
-) -> Result<Bytes, Unread> {
+    seat: Option<&RequestPlace>,
+) -> Result<Bytes, BodyReadError> {
     let mut whole = Bytes::new();
     let mut more = BytesMut::new();
     let mut counted = UNCOUNTED_BYTES;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Unread::Broken)?;
+        let chunk = chunk.map_err(|_| BodyReadError::Broken)?;
         let size = whole.len() + more.len() + chunk.len();
         if size > bytes_max {
-            return Err(Unread::TooLarge);
+            return Err(BodyReadError::TooLarge);
         }
         if size > counted {
             if let Some(seat) = seat {
-                seat.hold_body(size - counted).map_err(Unread::NoRoom)?;
+                seat.hold_body(size - counted).map_err(BodyReadError::NoRoom)?;
             }
             counted = size;
         }

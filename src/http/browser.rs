@@ -14,10 +14,10 @@ use http::{
     uri::Authority,
 };
 
-use super::{error::ApiError, sender::Sender, state::AppState};
+use super::{error::ApiError, sender::RequestSender, state::AppState};
 use crate::{
-    auth::{Caller, Proof},
-    config::{Anonymous, Flavor},
+    auth::{Caller, AuthenticationMethod},
+    config::{AnonymousAccess, Flavor},
     error_code::ErrorCode,
 };
 
@@ -48,7 +48,7 @@ pub fn check_hosts(state: &AppState, request: &Request) -> Result<(), ApiError> 
     let named = || host(request.headers(), request.uri().authority());
     if config.flavor != Flavor::Native {
         return match config.identity.anonymous {
-            Anonymous::Allowed => check_public_name(named()?, &config.server.cors_allow_origins),
+            AnonymousAccess::Allowed => check_public_name(named()?, &config.server.cors_allow_origins),
             _ => Ok(()),
         };
     }
@@ -56,7 +56,7 @@ pub fn check_hosts(state: &AppState, request: &Request) -> Result<(), ApiError> 
         return Ok(());
     }
     let named = named()?;
-    let is_open = config.identity.anonymous == Anonymous::Loopback;
+    let is_open = config.identity.anonymous == AnonymousAccess::Loopback;
     if is_open && !request.headers().contains_key(AUTHORIZATION) {
         return check_name(named);
     }
@@ -82,12 +82,12 @@ pub fn host<'a>(
 }
 
 /// Refuses a host name that is not this machine's own (DNS rebinding).
-pub fn check_host(sender: &Sender) -> Result<(), ApiError> {
+pub fn check_host(sender: &RequestSender) -> Result<(), ApiError> {
     check_name(host(&sender.headers, sender.authority.as_ref())?)
 }
 
 /// Refuses a request that a page of another origin may have caused, unless CORS allows that origin.
-pub fn check_origin(allowed: &[String], sender: &Sender) -> Result<(), ApiError> {
+pub fn check_origin(allowed: &[String], sender: &RequestSender) -> Result<(), ApiError> {
     let origin = sender.headers.get(ORIGIN);
     let origin = origin.and_then(|origin| origin.to_str().ok());
     if is_same_origin(sender) || is_allowed_origin(allowed, origin.unwrap_or_default()) {
@@ -102,7 +102,7 @@ pub fn check_origin(allowed: &[String], sender: &Sender) -> Result<(), ApiError>
 /// Whether a request comes from a page of the bridge, or from no page. The browser's own report has
 /// precedence, because a gateway may have changed the host. A link from another site may be
 /// followed (`Sec-Fetch-Site: cross-site`, no `Origin`, a safe method).
-pub fn is_same_origin(sender: &Sender) -> bool {
+pub fn is_same_origin(sender: &RequestSender) -> bool {
     let headers = &sender.headers;
     let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
     let site = sites.next();
@@ -139,7 +139,7 @@ pub fn is_allowed_origin(allowed: &[String], origin: &str) -> bool {
 pub fn may_be_forged(caller: &Caller) -> bool {
     let is_ambient = matches!(
         caller.proof,
-        Proof::Anonymous | Proof::Loopback | Proof::Gateway
+        AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback | AuthenticationMethod::Gateway
     );
     is_ambient || caller.via_cookie
 }
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::call::RequestOrigin;
 
-    fn sender(method: Method, authority: Option<&str>, all: &[(&str, &str)]) -> Sender {
+    fn sender(method: Method, authority: Option<&str>, all: &[(&str, &str)]) -> RequestSender {
         let mut headers = HeaderMap::new();
         for (name, value) in all {
             headers.append(
@@ -220,7 +220,7 @@ mod tests {
                 HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
-        Sender {
+        RequestSender {
             origin: RequestOrigin {
                 headers,
                 peer: None,

@@ -12,8 +12,8 @@ use http::Method;
 use super::{
     error::{self, ApiError},
     identity, missing, pages,
-    path::{self, Target},
-    sender::Sender,
+    path::{self, PathTarget},
+    sender::RequestSender,
     state::AppState,
     tools,
 };
@@ -29,19 +29,19 @@ pub async fn servers_first(
     next: Next,
 ) -> Response {
     match target(&state, &request) {
-        Target::Tool(bridge, tool)
+        PathTarget::Tool(bridge, tool)
             if request.method() == Method::POST
                 && bridge.live.tools.load().get(&tool).is_some() =>
         {
-            let target = Target::Tool(bridge, tool);
+            let target = PathTarget::Tool(bridge, tool);
             answer(&state, target, request).await
         }
-        Target::Document(_) | Target::Docs(_) | Target::Bridge(_) | Target::Tool(..)
+        PathTarget::Document(_) | PathTarget::Docs(_) | PathTarget::Bridge(_) | PathTarget::Tool(..)
             if state.settings.load().config.flavor == Flavor::McpoSingle =>
         {
             next.run(request).await
         }
-        Target::Unknown(_) => next.run(request).await,
+        PathTarget::Unknown(_) => next.run(request).await,
         target => answer(&state, target, request).await,
     }
 }
@@ -54,7 +54,7 @@ pub async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> R
 
 /// Resolves a request's path. Redaction does not affect the result: if it did, the response would
 /// tell the caller that their guess was a secret.
-fn target(state: &AppState, request: &Request) -> Target {
+fn target(state: &AppState, request: &Request) -> PathTarget {
     path::resolve(
         &state.registry.roster(),
         &state.settings.load().config,
@@ -64,9 +64,9 @@ fn target(state: &AppState, request: &Request) -> Target {
 }
 
 /// Serves one target.
-async fn answer(state: &AppState, target: Target, request: Request) -> Response {
+async fn answer(state: &AppState, target: PathTarget, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     let target = if parts.method == Method::POST {
         match asked(state, target) {
             Ok(asked) => return tools::call(state, asked, sender, body).await,
@@ -81,11 +81,11 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
 }
 
 /// The tool that is called. A target that is not a call is returned as the error.
-fn asked(state: &AppState, target: Target) -> Result<ToolRef, Target> {
+fn asked(state: &AppState, target: PathTarget) -> Result<ToolRef, PathTarget> {
     match target {
-        Target::Tool(bridge, tool) => Ok(ToolRef { bridge, tool }),
-        Target::Unknown(path) => {
-            ToolRef::by_id(&state.registry, &path).ok_or(Target::Unknown(path))
+        PathTarget::Tool(bridge, tool) => Ok(ToolRef { bridge, tool }),
+        PathTarget::Unknown(path) => {
+            ToolRef::by_id(&state.registry, &path).ok_or(PathTarget::Unknown(path))
         }
         other => Err(other),
     }
@@ -94,22 +94,22 @@ fn asked(state: &AppState, target: Target) -> Result<ToolRef, Target> {
 /// Answers requests that are not calls.
 async fn show(
     state: &AppState,
-    target: Target,
+    target: PathTarget,
     method: &Method,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     let is_get = matches!(*method, Method::GET | Method::HEAD);
     match target {
-        Target::Bridge(bridge) if is_get => pages::bridge(state, &bridge, sender).await,
-        Target::Document(bridge) if is_get => pages::of_bridge(state, &bridge, sender).await,
-        Target::Docs(bridge) if is_get => pages::docs_of_bridge(state, &bridge, sender).await,
-        Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
+        PathTarget::Bridge(bridge) if is_get => pages::bridge(state, &bridge, sender).await,
+        PathTarget::Document(bridge) if is_get => pages::of_bridge(state, &bridge, sender).await,
+        PathTarget::Docs(bridge) if is_get => pages::docs_of_bridge(state, &bridge, sender).await,
+        PathTarget::Bridge(_) | PathTarget::Document(_) | PathTarget::Docs(_) => {
             Err(ApiError::method_not_allowed(Some(error::GET)))
         }
-        Target::Tool(bridge, tool) => {
+        PathTarget::Tool(bridge, tool) => {
             Err(not_a_call(state, &ToolRef { bridge, tool }, sender).await)
         }
-        Target::Unknown(path) => match ToolRef::by_id(&state.registry, &path) {
+        PathTarget::Unknown(path) => match ToolRef::by_id(&state.registry, &path) {
             Some(asked) => Err(not_a_call(state, &asked, sender).await),
             None => Err(unknown(state, &path, sender, *method == Method::POST).await),
         },
@@ -119,7 +119,7 @@ async fn show(
 /// The error for a request to a tool that is not a call. A caller without an identity or a grant
 /// does not learn what is missing or why it is disabled. Under mcpo's rules a missing route is 404
 /// for every caller.
-async fn not_a_call(state: &AppState, asked: &ToolRef, sender: &Sender) -> ApiError {
+async fn not_a_call(state: &AppState, asked: &ToolRef, sender: &RequestSender) -> ApiError {
     let settings = state.settings.load_full();
     let seen = if settings.config.flavor == Flavor::Native {
         let view = identity::view(&settings, sender).await;
@@ -145,7 +145,7 @@ async fn not_a_call(state: &AppState, asked: &ToolRef, sender: &Sender) -> ApiEr
 
 /// Answers 404. If documents are not public, unidentified callers do not learn what exists. A call of
 /// an identified caller to an unknown path is recorded.
-async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -> ApiError {
+async fn unknown(state: &AppState, path: &str, sender: &RequestSender, is_call: bool) -> ApiError {
     let settings = state.settings.load_full();
     let error = match identity::reader(&settings, sender).await {
         Ok(_) => missing::bridge(state, &settings, sender, path).await,

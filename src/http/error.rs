@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    access::Denial,
-    auth::Refusal,
+    access::AccessRefusal,
+    auth::AuthenticationError,
     call::ServiceError,
     config::Flavor,
     error_code::ErrorCode,
@@ -42,7 +42,7 @@ pub const GET: &str = "GET,HEAD";
 
 /// The JSON body.
 #[derive(Serialize)]
-struct Body<'a> {
+struct ErrorBody<'a> {
     /// See [`ServiceError::detail`].
     detail: &'a Value,
     /// See [`ServiceError::message`].
@@ -139,17 +139,17 @@ impl ApiError {
     /// The error for a request without a valid identity. Under mcpo's rules it has mcpo's status,
     /// text and challenge: without `--strict-auth`, mcpo distinguishes only wrong keys from all
     /// other failures. The status is 503 if the failure is not the caller's fault.
-    pub fn unidentified(refusal: Refusal, flavor: Flavor, is_strict: bool) -> Self {
+    pub fn unidentified(refusal: AuthenticationError, flavor: Flavor, is_strict: bool) -> Self {
         let is_native = flavor == Flavor::Native;
         let refusal = match refusal {
-            Refusal::Missing | Refusal::Scheme | Refusal::Format | Refusal::Password
+            AuthenticationError::Missing | AuthenticationError::Scheme | AuthenticationError::Format | AuthenticationError::Password
                 if !is_native && !is_strict =>
             {
-                Refusal::Missing
+                AuthenticationError::Missing
             }
             refusal => refusal,
         };
-        let is_forbidden = !is_native && matches!(refusal, Refusal::Key | Refusal::Password);
+        let is_forbidden = !is_native && matches!(refusal, AuthenticationError::Key | AuthenticationError::Password);
         let mut error = Self::from(refusal);
         if is_forbidden {
             error.status = StatusCode::FORBIDDEN;
@@ -171,7 +171,7 @@ impl ApiError {
     }
 
     /// See [`ServiceError::denied`].
-    pub fn denied(denial: &Denial, bridge: &BridgeName, tool: Option<&str>) -> Self {
+    pub fn denied(denial: &AccessRefusal, bridge: &BridgeName, tool: Option<&str>) -> Self {
         ServiceError::denied(denial, bridge, tool).into()
     }
 
@@ -198,9 +198,9 @@ impl ApiError {
         text.map_or(0, |text| text.len())
     }
 
-    fn body<'a>(&'a self, request_id: &'a str, flavor: Flavor) -> Body<'a> {
+    fn body<'a>(&'a self, request_id: &'a str, flavor: Flavor) -> ErrorBody<'a> {
         let is_native = flavor == Flavor::Native;
-        Body {
+        ErrorBody {
             detail: &self.detail,
             message: is_native.then(|| self.message()),
             retry: is_native.then(|| self.may_retry()),
@@ -268,35 +268,35 @@ mod tests {
 
     #[test]
     fn refusals_are_told_in_the_words_of_whoever_is_spoken() {
-        let down = || Refusal::Store(StoreError::Down("secret-host".to_owned()));
+        let down = || AuthenticationError::Store(StoreError::Down("secret-host".to_owned()));
         let both = Some("Bearer, Basic");
         let (native, mcpo) = (Flavor::Native, Flavor::Mcpo);
         let table = [
-            (Refusal::Missing, native, false, 401, "unauthorized", both),
-            (Refusal::Key, native, false, 401, "unauthorized", both),
-            (Refusal::Expired, native, false, 401, "unauthorized", both),
+            (AuthenticationError::Missing, native, false, 401, "unauthorized", both),
+            (AuthenticationError::Key, native, false, 401, "unauthorized", both),
+            (AuthenticationError::Expired, native, false, 401, "unauthorized", both),
             (
-                Refusal::Contradiction,
+                AuthenticationError::Contradiction,
                 native,
                 true,
                 401,
                 "unauthorized",
                 both,
             ),
-            (Refusal::Untrusted, native, false, 401, "unauthorized", both),
+            (AuthenticationError::Untrusted, native, false, 401, "unauthorized", both),
             (down(), native, false, 503, "store_unavailable", None),
             (
-                Refusal::Unavailable("x"),
+                AuthenticationError::Unavailable("x"),
                 native,
                 false,
                 503,
                 "identity_unavailable",
                 None,
             ),
-            (Refusal::Key, mcpo, false, 403, "unauthorized", None),
-            (Refusal::Key, mcpo, true, 403, "unauthorized", None),
+            (AuthenticationError::Key, mcpo, false, 403, "unauthorized", None),
+            (AuthenticationError::Key, mcpo, true, 403, "unauthorized", None),
             (
-                Refusal::Missing,
+                AuthenticationError::Missing,
                 mcpo,
                 false,
                 401,
@@ -304,15 +304,15 @@ mod tests {
                 Some("Bearer"),
             ),
             (
-                Refusal::Password,
+                AuthenticationError::Password,
                 mcpo,
                 false,
                 401,
                 "unauthorized",
                 Some("Bearer"),
             ),
-            (Refusal::Password, mcpo, true, 403, "unauthorized", None),
-            (Refusal::Scheme, mcpo, true, 401, "unauthorized", both),
+            (AuthenticationError::Password, mcpo, true, 403, "unauthorized", None),
+            (AuthenticationError::Scheme, mcpo, true, 401, "unauthorized", both),
         ];
         for (refusal, flavor, is_strict, status, code, challenge) in table {
             let error = ApiError::unidentified(refusal.clone(), flavor, is_strict);

@@ -1,4 +1,4 @@
-//! [`Links`]: a link in place of each file in a result.
+//! [`FileLinks`]: a link in place of each file in a result.
 
 use url::Url;
 
@@ -8,9 +8,9 @@ use crate::{
     call::ServiceError,
     config::{Config, Flavor},
     error_code::ErrorCode,
-    files::{FILE_BYTES_MAX, FileId, Files, owner_of},
+    files::{FILE_BYTES_MAX, FileId, FileStore, owner_of},
     name::BridgeName,
-    reply::File,
+    reply::EmbeddedFile,
     secret::Redactor,
     settings::below,
     store::{FileRow, StoreError},
@@ -20,16 +20,16 @@ use crate::{
 const FILES_OF_RESULT_MAX: usize = 10;
 /// Makes the links for the files of one result.
 #[derive(Debug)]
-pub struct Links {
+pub struct FileLinks {
     /// The bridge whose tool was called.
     bridge: BridgeName,
     /// The prefix of the links.
     base: Url,
     /// The files to keep, with the ids in their links.
-    files: Vec<(FileId, File)>,
+    files: Vec<(FileId, EmbeddedFile)>,
 }
 
-impl Links {
+impl FileLinks {
     /// The links for a call of this bridge. `None` if the bridge does not use links.
     pub fn of(bridge: &Bridge, config: &Config) -> Option<Self> {
         let is_on = bridge.config.file_links && config.flavor == Flavor::Native;
@@ -41,7 +41,7 @@ impl Links {
     }
 
     /// The text that replaces a file in the result: its link, or the reason why there is none.
-    pub fn place(&mut self, file: File, redactor: &Redactor) -> String {
+    pub fn place(&mut self, file: EmbeddedFile, redactor: &Redactor) -> String {
         let size = file.content.len();
         let name = redactor.redact(&file.name).into_owned();
         if size > FILE_BYTES_MAX {
@@ -60,13 +60,13 @@ impl Links {
         }
         let id = FileId::random();
         let link = format!("{}{}", self.base, id.as_str());
-        self.files.push((id, File { name, ..file }));
+        self.files.push((id, EmbeddedFile { name, ..file }));
         link
     }
 
     /// Stores the files for the caller. If this fails, the whole call fails, because a link that
     /// does not work would be worse.
-    pub async fn keep(self, files: &Files, caller: &Caller) -> Result<(), ServiceError> {
+    pub async fn keep(self, files: &FileStore, caller: &Caller) -> Result<(), ServiceError> {
         let owner = owner_of(caller);
         for (id, file) in self.files {
             let row = FileRow {

@@ -1,19 +1,19 @@
 //! The error for a path that does not exist, with the names of similar bridges. It contains only
 //! names that the caller may use, and only the native flavor has them.
 
-use super::{error::ApiError, identity, sender::Sender, state::AppState};
+use super::{error::ApiError, identity, sender::RequestSender, state::AppState};
 use crate::{
     call::{shown, similar_names},
     config::Flavor,
     name::BridgeName,
-    settings::Settings,
+    settings::ReloadableSettings,
 };
 
 /// The error for an unknown path, with the names of similar bridges.
 pub async fn bridge(
     state: &AppState,
-    settings: &Settings,
-    sender: &Sender,
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
     path: &str,
 ) -> ApiError {
     let path = shown(path);

@@ -24,21 +24,21 @@ use std::sync::Arc;
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 
-pub use metrics::{Metering, open_router as metrics_router};
-pub use server::{Listening, bind};
+pub use metrics::{ScrapeState, open_router as metrics_router};
+pub use server::{BoundListener, bind};
 pub use state::AppState;
 
 use self::{
     error::ApiError,
-    layers::{Observer, Quiet},
+    layers::{RequestObserver, RefusalLogLimiter},
 };
 use crate::config::Flavor;
 
 /// The route table with its layers, from the outermost to the innermost.
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
-    let observer = Arc::new(Observer {
-        quiet: Quiet::default(),
+    let observer = Arc::new(RequestObserver {
+        quiet: RefusalLogLimiter::default(),
         state: Arc::clone(state),
     });
     let flavor = settings.config.flavor;

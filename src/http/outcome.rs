@@ -6,16 +6,16 @@ use http::{
     header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
-use super::{error::ApiError, file_links::Links};
+use super::{error::ApiError, file_links::FileLinks};
 use crate::{
     auth::Caller,
     call::CallScope,
     config::Flavor,
     error_code::ErrorCode,
-    files::Files,
+    files::FileStore,
     json,
     mcp::CallError,
-    reply::{ContentType, Reply},
+    reply::{ContentType, ToolReply},
     secret::Redactor,
 };
 
@@ -32,12 +32,12 @@ pub async fn reply_to(
     scope: &CallScope<'_>,
     result: String,
     caller: &Caller,
-    files: &Files,
-) -> Result<Reply, ApiError> {
+    files: &FileStore,
+) -> Result<ToolReply, ApiError> {
     let (bridge, config) = (&scope.target.bridge, &scope.settings.config);
     let (embed_html, flavor) = (bridge.config.embed_html, config.flavor);
     let redactor = scope.redactor();
-    let mut links = Links::of(bridge, config);
+    let mut links = FileLinks::of(bridge, config);
     let (reply, links) = if result.len() <= SMALL_RESULT_BYTES {
         let read = reply(embed_html, flavor, result, redactor, links.as_mut())?;
         (read, links)
@@ -66,8 +66,8 @@ fn reply(
     flavor: Flavor,
     result: String,
     redactor: &Redactor,
-    links: Option<&mut Links>,
-) -> Result<Reply, ApiError> {
+    links: Option<&mut FileLinks>,
+) -> Result<ToolReply, ApiError> {
     if result.len() > SMALL_RESULT_BYTES
         && json::values_at_most(result.as_bytes()) > RESULT_VALUES_MAX
     {
@@ -79,9 +79,9 @@ fn reply(
     let read = match links {
         Some(links) => {
             let mut keep = |file| links.place(file, redactor);
-            Reply::from_text(result, embed_html, Some(&mut keep))
+            ToolReply::from_text(result, embed_html, Some(&mut keep))
         }
-        None => Reply::from_text(result, embed_html, None),
+        None => ToolReply::from_text(result, embed_html, None),
     };
     let read = read.map_err(|error| {
         let error = CallError::Protocol(error.to_string());

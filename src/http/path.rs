@@ -7,13 +7,13 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    bridge::{Bridge, Roster},
+    bridge::{Bridge, BridgeSet},
     config::{Config, Flavor},
 };
 
 /// What a path refers to.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum PathTarget {
     /// `/{bridge}` or `/{bridge}/`
     Bridge(Arc<Bridge>),
     /// `/{bridge}/openapi.json`
@@ -32,23 +32,23 @@ pub enum Target {
 /// match nothing.
 ///
 /// Documents and pages are read with GET. A POST to their path calls a tool of that name.
-pub fn resolve(roster: &Roster, settings: &Config, method: &Method, raw_path: &str) -> Target {
+pub fn resolve(roster: &BridgeSet, settings: &Config, method: &Method, raw_path: &str) -> PathTarget {
     let flavor = settings.flavor;
     let Some(path) = decode(raw_path) else {
-        return Target::Unknown(raw_path.trim_start_matches('/').to_owned());
+        return PathTarget::Unknown(raw_path.trim_start_matches('/').to_owned());
     };
     if flavor == Flavor::McpoSingle {
         let rest = path.strip_prefix('/').unwrap_or(&path);
         return match roster.bridges().first() {
             Some(bridge) => within(bridge, rest, method),
-            None => Target::Unknown(rest.to_owned()),
+            None => PathTarget::Unknown(rest.to_owned()),
         };
     }
     let Some(rest) = path.strip_prefix(&settings.server.path_prefix) else {
-        return Target::Unknown(path.trim_start_matches('/').to_owned());
+        return PathTarget::Unknown(path.trim_start_matches('/').to_owned());
     };
     if flavor == Flavor::Native && hides_slash(raw_path, &settings.server.path_prefix) {
-        return Target::Unknown(rest.to_owned());
+        return PathTarget::Unknown(rest.to_owned());
     }
     // Names under mcpo's rules may contain slashes; the longest match wins. Native names contain
     // none.
@@ -64,18 +64,18 @@ pub fn resolve(roster: &Roster, settings: &Config, method: &Method, raw_path: &s
     }
     match found {
         Some((bridge, inner)) => within(bridge, inner.strip_prefix('/').unwrap_or(inner), method),
-        None => Target::Unknown(rest.to_owned()),
+        None => PathTarget::Unknown(rest.to_owned()),
     }
 }
 
 /// Resolves the part after the bridge.
-fn within(bridge: &Arc<Bridge>, rest: &str, method: &Method) -> Target {
+fn within(bridge: &Arc<Bridge>, rest: &str, method: &Method) -> PathTarget {
     let bridge = Arc::clone(bridge);
     let is_read = *method != Method::POST;
     match rest {
-        "" => Target::Bridge(bridge),
-        "openapi.json" if is_read => Target::Document(bridge),
-        "docs" | "docs/" | "redoc" if is_read => Target::Docs(bridge),
+        "" => PathTarget::Bridge(bridge),
+        "openapi.json" if is_read => PathTarget::Document(bridge),
+        "docs" | "docs/" | "redoc" if is_read => PathTarget::Docs(bridge),
         tool => {
             let is_known = |name: &str| bridge.live.tools.load().get(name).is_some();
             // mcpo redirects `/tool/` to `/tool`, and clients lose the body in the redirect. The
@@ -84,7 +84,7 @@ fn within(bridge: &Arc<Bridge>, rest: &str, method: &Method) -> Target {
                 Some(bare) if !is_known(tool) && is_known(bare) => bare.to_owned(),
                 _ => tool.to_owned(),
             };
-            Target::Tool(bridge, name)
+            PathTarget::Tool(bridge, name)
         }
     }
 }

@@ -1,12 +1,12 @@
-//! [`Sender`]: what an HTTP request says about its sender, before it is verified.
+//! [`RequestSender`]: what an HTTP request says about its sender, before it is verified.
 
 use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{HeaderValue, Method, Version, request::Parts, uri::Authority};
 
-use super::server::{Connection, Peer};
-use crate::{call::RequestOrigin, settings::Seat, telemetry::RequestSpan};
+use super::server::{ClientConnection, ClientPeer};
+use crate::{call::RequestOrigin, settings::RequestPlace, telemetry::RequestSpan};
 
 /// The id of a request, for handlers.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl fmt::Display for RequestId {
 
 /// The sender of a request.
 #[derive(Debug)]
-pub struct Sender {
+pub struct RequestSender {
     /// What does not depend on HTTP.
     pub origin: RequestOrigin,
     /// The HTTP method.
@@ -35,15 +35,15 @@ pub struct Sender {
     /// The host in the request target: `:authority` of HTTP/2.
     pub authority: Option<Authority>,
     /// The connection of the request.
-    pub connection: Option<Arc<Connection>>,
+    pub connection: Option<Arc<ClientConnection>>,
     /// Whether other requests share the connection (HTTP/2).
     pub is_multiplexed: bool,
 }
 
-impl Sender {
+impl RequestSender {
     /// Takes the sender from a request.
     pub fn take(parts: &mut Parts) -> Self {
-        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let peer = parts.extensions.get::<ConnectInfo<ClientPeer>>();
         let id = parts.extensions.get::<RequestId>();
         Self {
             connection: peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection)),
@@ -53,7 +53,7 @@ impl Sender {
             origin: RequestOrigin {
                 // The IPv4 address of a client on an IPv6 socket is converted to plain IPv4.
                 peer: peer.map(|ConnectInfo(peer)| peer.address.ip().to_canonical()),
-                seat: parts.extensions.get::<Arc<Seat>>().map(Arc::clone),
+                seat: parts.extensions.get::<Arc<RequestPlace>>().map(Arc::clone),
                 request_id: id.map(RequestId::to_string).unwrap_or_default(),
                 span: parts.extensions.remove::<RequestSpan>(),
                 headers: std::mem::take(&mut parts.headers),
@@ -62,7 +62,7 @@ impl Sender {
     }
 }
 
-impl Deref for Sender {
+impl Deref for RequestSender {
     type Target = RequestOrigin;
 
     fn deref(&self) -> &RequestOrigin {
@@ -71,7 +71,7 @@ impl Deref for Sender {
 }
 
 /// This extractor takes the headers, so later extractors do not see them.
-impl<S: Sync> FromRequestParts<S> for Sender {
+impl<S: Sync> FromRequestParts<S> for RequestSender {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {

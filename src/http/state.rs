@@ -4,14 +4,14 @@ use std::{ops::Deref, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::metrics::Metering;
+use super::metrics::ScrapeState;
 use crate::{
     call::CallServices,
-    credential::{GroupKeys, Keyring},
-    files::Files,
-    reload::Reloader,
+    credential::{GroupKeys, EncryptionKeys},
+    files::FileStore,
+    reload::ConfigReloader,
     store::Store,
-    telemetry::Traces,
+    telemetry::RequestTracer,
 };
 
 /// The state of the router.
@@ -20,19 +20,19 @@ pub struct AppState {
     /// What every call uses.
     pub services: CallServices,
     /// Reloads the configuration.
-    pub reloader: Arc<Reloader>,
+    pub reloader: Arc<ConfigReloader>,
     /// The database: grants, members, records. `None` if it is not configured.
     pub store: Option<Arc<Store>>,
     /// The key that encrypts secrets in the database. `None` if no database is configured.
-    pub keyring: Option<Arc<Keyring>>,
+    pub keyring: Option<Arc<EncryptionKeys>>,
     /// The credentials that groups use at servers instead of the shared ones.
     pub group_keys: Arc<GroupKeys>,
     /// The files that tools made for their callers.
-    pub files: Arc<Files>,
+    pub files: Arc<FileStore>,
     /// Makes the spans of requests.
-    pub traces: Traces,
+    pub traces: RequestTracer,
     /// The counters and caches of the metrics.
-    pub metering: Metering,
+    pub metering: ScrapeState,
     /// Cancelled when the bridge starts to drain.
     pub draining: CancellationToken,
 }

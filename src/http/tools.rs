@@ -12,9 +12,9 @@ use super::{
     body,
     error::ApiError,
     identity,
-    layers::Note,
+    layers::RequestLogFields,
     outcome::{reply_to, respond},
-    sender::Sender,
+    sender::RequestSender,
     state::AppState,
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The body of a successful answer.
-struct Answered {
+struct CallResponse {
     content_type: ContentType,
     body: Body,
     /// Its size, in bytes.
@@ -34,11 +34,11 @@ struct Answered {
 }
 
 /// Calls a tool. Every outcome is recorded.
-pub async fn call(state: &AppState, target: ToolRef, sender: Sender, body: Body) -> Response {
+pub async fn call(state: &AppState, target: ToolRef, sender: RequestSender, body: Body) -> Response {
     let settings = state.settings.load_full();
     let mut scope = CallScope::start(&state.services, &settings, &sender, &target);
     let answered = answer(&mut scope, state, &sender, body).await;
-    let note = Note {
+    let note = RequestLogFields {
         bridge: Some(target.bridge.name().clone()),
         tool: ToolName::parse(&shown(&target.tool)),
         caller: scope.caller_id(),
@@ -65,9 +65,9 @@ pub async fn call(state: &AppState, target: ToolRef, sender: Sender, body: Body)
 async fn answer(
     scope: &mut CallScope<'_>,
     state: &AppState,
-    sender: &Sender,
+    sender: &RequestSender,
     body: Body,
-) -> Result<Answered, ApiError> {
+) -> Result<CallResponse, ApiError> {
     let caller = identify(scope, sender).await?;
     scope.identified(&caller);
     let bytes_max = scope.settings.config.limits.body_bytes_max;
@@ -78,7 +78,7 @@ async fn answer(
     };
     let result = make_call(scope, input).await?;
     let reply = reply_to(scope, result, &caller, &state.files).await?;
-    Ok(Answered {
+    Ok(CallResponse {
         content_type: reply.content_type,
         size: reply.body.len(),
         body: counted(&reply.body, sender).await?,
@@ -86,7 +86,7 @@ async fn answer(
 }
 
 /// Identifies the caller. Under mcpo's rules a missing route is 404 for every caller.
-async fn identify(scope: &CallScope<'_>, sender: &Sender) -> Result<Arc<Caller>, ApiError> {
+async fn identify(scope: &CallScope<'_>, sender: &RequestSender) -> Result<Arc<Caller>, ApiError> {
     let config = &scope.settings.config;
     let identified = identity::identify(scope.settings, sender).await;
     if config.flavor == Flavor::Native || config.identity.strict {

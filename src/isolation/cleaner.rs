@@ -27,14 +27,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// A message to the cleaner, one per line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub enum CleanerMessage {
     /// A program was started. Contains its number and its process group.
     Started(u64, i32),
     /// The program and its group have ended.
     Ended(u64),
 }
 
-impl Notice {
+impl CleanerMessage {
     /// The message as a line.
     pub fn line(self) -> String {
         match self {
@@ -61,11 +61,11 @@ pub fn run(words: &[OsString]) -> ExitCode {
     let _is_hard = super::harden().is_ok();
     let mut groups = BTreeMap::new();
     for line in io::stdin().lock().lines().map_while(Result::ok) {
-        match Notice::parse(&line) {
-            Some(Notice::Started(number, group)) => {
+        match CleanerMessage::parse(&line) {
+            Some(CleanerMessage::Started(number, group)) => {
                 groups.insert(number, group);
             }
-            Some(Notice::Ended(number)) => {
+            Some(CleanerMessage::Ended(number)) => {
                 groups.remove(&number);
                 end_marked(|mark| mark == format!("{run}.{number}"));
             }
@@ -122,11 +122,11 @@ mod tests {
 
     #[test]
     fn notices_are_read_as_they_were_written() {
-        for notice in [Notice::Started(3, 4711), Notice::Ended(3)] {
-            assert_eq!(Notice::parse(notice.line().trim_end()), Some(notice));
+        for notice in [CleanerMessage::Started(3, 4711), CleanerMessage::Ended(3)] {
+            assert_eq!(CleanerMessage::parse(notice.line().trim_end()), Some(notice));
         }
         for bad in ["", "+", "-", "+1", "+1 x", "-x", "1 2"] {
-            assert_eq!(Notice::parse(bad), None, "{bad}");
+            assert_eq!(CleanerMessage::parse(bad), None, "{bad}");
         }
     }
 

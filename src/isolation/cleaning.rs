@@ -8,11 +8,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::cleaner::{Notice, WORD};
+use super::cleaner::{CleanerMessage, WORD};
 
 /// The cleaner of this process. It is started with the first program.
 #[derive(Debug)]
-pub struct Cleaning {
+pub struct CleanerHandle {
     /// The prefix of the marks of this process's programs.
     run: String,
     /// The cleaner process, while it runs.
@@ -23,7 +23,7 @@ pub struct Cleaning {
     is_told: bool,
 }
 
-impl Cleaning {
+impl CleanerHandle {
     /// A cleaner for the programs of a run. Nothing is started yet.
     pub fn new(run: String) -> Self {
         Self {
@@ -37,17 +37,17 @@ impl Cleaning {
     /// Registers a running program with its own process group.
     pub fn add(&mut self, number: u64, group: i32) {
         self.groups.insert(number, group);
-        self.tell(Notice::Started(number, group));
+        self.tell(CleanerMessage::Started(number, group));
     }
 
     /// Removes a program that has ended together with its group.
     pub fn remove(&mut self, number: u64) {
         if self.groups.remove(&number).is_some() {
-            self.tell(Notice::Ended(number));
+            self.tell(CleanerMessage::Ended(number));
         }
     }
 
-    fn tell(&mut self, notice: Notice) {
+    fn tell(&mut self, notice: CleanerMessage) {
         let told = match self.try_tell(notice) {
             Ok(()) => Ok(()),
             // It was killed or never started. A new one gets the complete state.
@@ -60,7 +60,7 @@ impl Cleaning {
         }
     }
 
-    fn try_tell(&mut self, notice: Notice) -> io::Result<()> {
+    fn try_tell(&mut self, notice: CleanerMessage) -> io::Result<()> {
         let cleaner = self.cleaner.as_mut();
         let input = cleaner.and_then(|cleaner| cleaner.stdin.as_mut());
         let input = input.ok_or(io::ErrorKind::BrokenPipe)?;
@@ -88,7 +88,7 @@ impl Cleaning {
             .spawn()?;
         self.cleaner = Some(cleaner);
         for (&number, &group) in &self.groups.clone() {
-            self.try_tell(Notice::Started(number, group))?;
+            self.try_tell(CleanerMessage::Started(number, group))?;
         }
         Ok(())
     }

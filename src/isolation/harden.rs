@@ -5,7 +5,7 @@
 /// means unlimited.
 #[cfg(target_os = "linux")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ResourceLimits {
     /// The largest core dump, in bytes (`RLIMIT_CORE`).
     pub core: Option<u64>,
     /// Open files (`RLIMIT_NOFILE`).
@@ -14,7 +14,7 @@ pub struct Limits {
 
 /// The limits before [`harden`]. Not set in programs that did not call it, for example tests.
 #[cfg(target_os = "linux")]
-static BEFORE: std::sync::OnceLock<Limits> = std::sync::OnceLock::new();
+static BEFORE: std::sync::OnceLock<ResourceLimits> = std::sync::OnceLock::new();
 
 /// Disables core dumps and makes the process not dumpable (`PR_SET_DUMPABLE`, prctl(2)). From then
 /// on `/proc/PID/environ`, `mem`, `fd`, `maps` and the links `cwd`, `root` and `exe` belong to
@@ -27,7 +27,7 @@ pub fn harden() -> Result<(), String> {
         DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
     };
     let core = getrlimit(Resource::Core);
-    let before = Limits {
+    let before = ResourceLimits {
         core: core.current,
         files: getrlimit(Resource::Nofile).current,
     };
@@ -53,6 +53,6 @@ pub fn harden() -> Result<(), String> {
 
 /// The limits before [`harden`].
 #[cfg(target_os = "linux")]
-pub(super) fn before() -> Option<Limits> {
+pub(super) fn before() -> Option<ResourceLimits> {
     BEFORE.get().copied()
 }

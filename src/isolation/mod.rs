@@ -22,7 +22,7 @@ mod starter;
 
 pub use harden::harden;
 pub use stage::not_started;
-pub use starter::{Registration, Started, command, spawn};
+pub use starter::{ProgramRegistration, RunningProgram, command, spawn};
 
 use std::{ffi::OsString, process::ExitCode};
 

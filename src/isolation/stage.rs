@@ -26,7 +26,7 @@ mod linux {
 
     use rustix::process::{Resource, Rlimit, Signal, getppid, getrlimit, setrlimit};
 
-    use super::{super::harden::Limits, NOT_STARTED};
+    use super::{super::harden::ResourceLimits, NOT_STARTED};
 
     /// The argument that selects the stage.
     pub const WORD: &str = "__child";
@@ -35,21 +35,21 @@ mod linux {
 
     /// What the stage does before it executes the program.
     #[derive(Debug, PartialEq, Eq)]
-    struct Order {
+    struct StageInstructions {
         /// The process that started the stage.
         parent: i32,
         /// The soft limits to restore for the program.
-        limits: Limits,
+        limits: ResourceLimits,
     }
 
     /// The argument after [`WORD`]: `PARENT:CORE:FILES`.
-    pub fn order(parent: u32, limits: Limits) -> String {
+    pub fn order(parent: u32, limits: ResourceLimits) -> String {
         let text = |limit: Option<u64>| limit.map_or(UNLIMITED.to_owned(), |it| it.to_string());
         format!("{parent}:{}:{}", text(limits.core), text(limits.files))
     }
 
     /// Parses the text of [`order`].
-    fn parse(text: &OsStr) -> Option<Order> {
+    fn parse(text: &OsStr) -> Option<StageInstructions> {
         let mut parts = text.to_str()?.split(':');
         let parent = parts.next()?.parse().ok()?;
         let mut limit = || match parts.next()? {
@@ -57,9 +57,9 @@ mod linux {
             number => number.parse().ok().map(Some),
         };
         let (core, files) = (limit()?, limit()?);
-        parts.next().is_none().then_some(Order {
+        parts.next().is_none().then_some(StageInstructions {
             parent,
-            limits: Limits { core, files },
+            limits: ResourceLimits { core, files },
         })
     }
 
@@ -83,7 +83,7 @@ mod linux {
         ExitCode::from(if is_missing { 127 } else { 126 })
     }
 
-    fn prepare(order: &Order) -> io::Result<()> {
+    fn prepare(order: &StageInstructions) -> io::Result<()> {
         // Do this after any change of the user, which clears the setting; exec keeps it (prctl(2)).
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         // A parent that died before that line sends no signal anymore.
@@ -113,11 +113,11 @@ mod linux {
         #[test]
         fn an_order_is_read_as_it_was_written() {
             for (core, files) in [(None, Some(1024)), (Some(0), None), (Some(7), Some(8))] {
-                let limits = Limits { core, files };
+                let limits = ResourceLimits { core, files };
                 let text = order(42, limits);
                 assert_eq!(
                     parse(OsStr::new(&text)),
-                    Some(Order { parent: 42, limits }),
+                    Some(StageInstructions { parent: 42, limits }),
                     "{text}"
                 );
             }

@@ -9,17 +9,17 @@ use tokio::process::{Child, Command};
 
 /// A running program.
 #[derive(Debug)]
-pub struct Started {
+pub struct RunningProgram {
     /// The process, which leads its own process group.
     pub child: Child,
     /// Keep it until the process group has ended.
-    pub registration: Registration,
+    pub registration: ProgramRegistration,
 }
 
 /// Registers a running program. When it is dropped, processes that have left the program's group
 /// are ended.
 #[derive(Debug)]
-pub struct Registration(
+pub struct ProgramRegistration(
     #[cfg_attr(
         not(target_os = "linux"),
         expect(dead_code, reason = "is always `None`")
@@ -43,8 +43,8 @@ mod linux {
     use tokio::{runtime::Handle, sync::oneshot};
 
     use super::{
-        super::{cleaner::MARK, cleaning::Cleaning, harden, stage},
-        Child, Command, Registration, Started, io,
+        super::{cleaner::MARK, cleaning::CleanerHandle, harden, stage},
+        Child, Command, ProgramRegistration, RunningProgram, io,
     };
 
     /// The running binary, even after an upgrade has replaced the file.
@@ -53,20 +53,20 @@ mod linux {
     const STACK_BYTES: usize = 128 << 10;
 
     /// A request to the thread.
-    enum Order {
+    enum StarterRequest {
         /// Start a program.
         Start {
             command: Box<Command>,
             /// The runtime that handles its pipes.
             runtime: Handle,
-            reply: oneshot::Sender<io::Result<Started>>,
+            reply: oneshot::Sender<io::Result<RunningProgram>>,
         },
         /// A program has ended.
         Ended(u64),
     }
 
     /// Sends requests to the thread.
-    static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    static STARTER: OnceLock<mpsc::Sender<StarterRequest>> = OnceLock::new();
 
     /// A command that runs a program through the stage. If [`harden()`](super::super::harden()) was
     /// not called in this process, or without `/proc`, it runs the program directly.
@@ -84,17 +84,17 @@ mod linux {
     }
 
     /// Starts a command that [`command`] created. It must ask for its own process group.
-    pub async fn spawn(mut command: Command) -> io::Result<Started> {
+    pub async fn spawn(mut command: Command) -> io::Result<RunningProgram> {
         if harden::before().is_none() || !Path::new(OURSELVES).exists() {
             let child = command.spawn()?;
-            let registration = Registration(None);
-            return Ok(Started {
+            let registration = ProgramRegistration(None);
+            return Ok(RunningProgram {
                 child,
                 registration,
             });
         }
         let (reply, answer) = oneshot::channel();
-        let order = Order::Start {
+        let order = StarterRequest::Start {
             command: Box::new(command),
             runtime: Handle::current(),
             reply,
@@ -105,7 +105,7 @@ mod linux {
     }
 
     /// The thread, which is started with the first program.
-    fn starter() -> io::Result<&'static mpsc::Sender<Order>> {
+    fn starter() -> io::Result<&'static mpsc::Sender<StarterRequest>> {
         if let Some(starter) = STARTER.get() {
             return Ok(starter);
         }
@@ -120,12 +120,12 @@ mod linux {
         Ok(STARTER.get_or_init(|| sender))
     }
 
-    fn work(orders: &mpsc::Receiver<Order>, run: &str) {
-        let mut cleaning = Cleaning::new(run.to_owned());
+    fn work(orders: &mpsc::Receiver<StarterRequest>, run: &str) {
+        let mut cleaning = CleanerHandle::new(run.to_owned());
         let mut number = 0;
         for order in orders {
             match order {
-                Order::Start {
+                StarterRequest::Start {
                     mut command,
                     runtime,
                     reply,
@@ -135,8 +135,8 @@ mod linux {
                     let _in_runtime = runtime.enter();
                     let started = command.spawn().map(|child| {
                         note(&mut cleaning, number, &child);
-                        let registration = Registration(Some(number));
-                        Started {
+                        let registration = ProgramRegistration(Some(number));
+                        RunningProgram {
                             child,
                             registration,
                         }
@@ -144,23 +144,23 @@ mod linux {
                     // If no task waits for it, dropping the reply kills the child.
                     drop(reply.send(started));
                 }
-                Order::Ended(number) => cleaning.remove(number),
+                StarterRequest::Ended(number) => cleaning.remove(number),
             }
         }
     }
 
     /// The child leads a process group with its own ID.
-    fn note(cleaning: &mut Cleaning, number: u64, child: &Child) {
+    fn note(cleaning: &mut CleanerHandle, number: u64, child: &Child) {
         if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
             cleaning.add(number, group);
         }
     }
 
-    impl Drop for Registration {
+    impl Drop for ProgramRegistration {
         fn drop(&mut self) {
             if let (Some(number), Some(starter)) = (self.0, STARTER.get()) {
                 // The thread ends only with the process.
-                let _sent = starter.send(Order::Ended(number)).is_ok();
+                let _sent = starter.send(StarterRequest::Ended(number)).is_ok();
             }
         }
     }
@@ -177,10 +177,10 @@ pub fn command(program: &str, args: &[String]) -> Command {
 /// Starts a command that [`command`] created.
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unused_async, reason = "as on Linux")]
-pub async fn spawn(mut command: Command) -> io::Result<Started> {
+pub async fn spawn(mut command: Command) -> io::Result<RunningProgram> {
     let child = command.spawn()?;
-    let registration = Registration(None);
-    Ok(Started {
+    let registration = ProgramRegistration(None);
+    Ok(RunningProgram {
         child,
         registration,
     })

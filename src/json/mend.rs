@@ -20,7 +20,7 @@ pub fn mend(text: &str) -> Option<String> {
     if text.len() > MENDED_BYTES_MAX {
         return None;
     }
-    let mut mending = Mending {
+    let mut mending = JsonRepair {
         rest: text.as_bytes(),
         // Without this capacity, growing step by step would take twice the memory.
         out: Vec::with_capacity(text.len() + text.len() / 8),
@@ -43,7 +43,7 @@ pub fn mend(text: &str) -> Option<String> {
 }
 
 /// A text that is being repaired.
-struct Mending<'a> {
+struct JsonRepair<'a> {
     /// The remaining input.
     rest: &'a [u8],
     /// The output so far.
@@ -52,7 +52,7 @@ struct Mending<'a> {
     bytes_max: usize,
 }
 
-impl Mending<'_> {
+impl JsonRepair<'_> {
     /// Takes the next byte.
     fn take(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;

@@ -1,4 +1,4 @@
-//! Exact JSON text: keeps what [`serde_json::Value`] loses (integers beyond 64 bits).
+//! Exact JSON text: keeps what [`serde_json::SqlValue`] loses (integers beyond 64 bits).
 
 mod mend;
 
@@ -26,11 +26,11 @@ const FEW_KEYS: usize = 24;
 /// Why a text cannot be rewritten as compact JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the text is not JSON that every reader understands")]
-pub struct NotJson;
+pub struct CompactJsonError;
 
 /// One value of a JSON text, with its parts as written.
 #[derive(Debug)]
-pub enum Raw<'a> {
+pub enum RawJson<'a> {
     /// The members in order. A repeated key has its last value, at the position of the first.
     Object(Vec<(Cow<'a, str>, &'a RawValue)>),
     /// The elements.
@@ -41,12 +41,12 @@ pub enum Raw<'a> {
     Other(&'a RawValue),
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawJson<'a> {
     /// Parses one level of a value.
     pub fn open(raw: &'a RawValue) -> serde_json::Result<Self> {
         let text = raw.get();
         Ok(match text.as_bytes().first() {
-            Some(b'{') => Self::Object(serde_json::from_str::<Members<'a>>(text)?.0),
+            Some(b'{') => Self::Object(serde_json::from_str::<ObjectMembers<'a>>(text)?.0),
             Some(b'[') => Self::Array(serde_json::from_str(text)?),
             Some(b'-' | b'0'..=b'9') => Self::Number(text),
             _ => Self::Other(raw),
@@ -136,7 +136,7 @@ fn after_string(mut text: &[u8]) -> &[u8] {
 ///
 /// After an error, `out` contains nothing useful. `NaN`, `Infinity`, numbers beyond `f64`, lone surrogates
 /// and nesting deeper than [`DEPTH_MAX`] are errors.
-pub fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
+pub fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), CompactJsonError> {
     // Most texts are prose, which the first character reveals.
     let first = text.bytes().find(|byte| !byte.is_ascii_whitespace());
     if !first.is_some_and(|byte| {
@@ -145,13 +145,13 @@ pub fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
             b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'
         )
     }) {
-        return Err(NotJson);
+        return Err(CompactJsonError);
     }
     let start = out.len();
     if !has_long_digits(text.as_bytes()) {
         let mut reader = serde_json::Deserializer::from_str(text);
         let mut repeated = false;
-        let copied = Copy {
+        let copied = JsonCopier {
             out,
             repeated: &mut repeated,
         }
@@ -161,12 +161,12 @@ pub fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
             return Ok(());
         }
         if !repeated {
-            return Err(NotJson);
+            return Err(CompactJsonError);
         }
         out.truncate(start);
     }
-    let raw = serde_json::from_str(text).map_err(|_| NotJson)?;
-    exactly(raw, 0, out).map_err(|_| NotJson)
+    let raw = serde_json::from_str(text).map_err(|_| CompactJsonError)?;
+    exactly(raw, 0, out).map_err(|_| CompactJsonError)
 }
 
 /// Does the work of [`compact`] for the rare text with repeated keys or long integers.
@@ -174,8 +174,8 @@ fn exactly(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> serde_json::Resul
     if depth >= DEPTH_MAX {
         return Err(de::Error::custom("nested too deeply"));
     }
-    match Raw::open(raw)? {
-        Raw::Object(members) => {
+    match RawJson::open(raw)? {
+        RawJson::Object(members) => {
             out.push(b'{');
             for (index, (key, value)) in members.into_iter().enumerate() {
                 if index > 0 {
@@ -187,7 +187,7 @@ fn exactly(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> serde_json::Resul
             }
             out.push(b'}');
         }
-        Raw::Array(elements) => {
+        RawJson::Array(elements) => {
             out.push(b'[');
             for (index, value) in elements.into_iter().enumerate() {
                 if index > 0 {
@@ -197,28 +197,28 @@ fn exactly(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> serde_json::Resul
             }
             out.push(b']');
         }
-        Raw::Number(number) if is_integer_literal(number) => out.extend(number.bytes()),
-        Raw::Number(number) => serde_json::to_writer(out, &serde_json::from_str::<f64>(number)?)?,
-        Raw::Other(raw) if raw.get().starts_with('"') => {
+        RawJson::Number(number) if is_integer_literal(number) => out.extend(number.bytes()),
+        RawJson::Number(number) => serde_json::to_writer(out, &serde_json::from_str::<f64>(number)?)?,
+        RawJson::Other(raw) if raw.get().starts_with('"') => {
             serde_json::to_writer(out, &serde_json::from_str::<Cow<'_, str>>(raw.get())?)?;
         }
-        Raw::Other(raw) => out.extend(raw.get().bytes()),
+        RawJson::Other(raw) => out.extend(raw.get().bytes()),
     }
     Ok(())
 }
 
 /// Copies one value from a deserializer to `out` without building it.
-struct Copy<'o> {
+struct JsonCopier<'o> {
     /// The output.
     out: &'o mut Vec<u8>,
     /// Set if an object repeats a key, which a copy in one pass cannot undo.
     repeated: &'o mut bool,
 }
 
-impl Copy<'_> {
+impl JsonCopier<'_> {
     /// Returns a copier for a nested value.
-    fn inner(&mut self) -> Copy<'_> {
-        Copy {
+    fn inner(&mut self) -> JsonCopier<'_> {
+        JsonCopier {
             out: &mut *self.out,
             repeated: &mut *self.repeated,
         }
@@ -230,7 +230,7 @@ impl Copy<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Copy<'_> {
+impl<'de> DeserializeSeed<'de> for JsonCopier<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
@@ -238,7 +238,7 @@ impl<'de> DeserializeSeed<'de> for Copy<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Copy<'_> {
+impl<'de> Visitor<'de> for JsonCopier<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -289,8 +289,8 @@ impl<'de> Visitor<'de> for Copy<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
         self.out.push(b'{');
-        let mut seen = Seen::default();
-        while let Some(Key(key)) = members.next_key()? {
+        let mut seen = SeenKeys::default();
+        while let Some(ObjectKey(key)) = members.next_key()? {
             if seen.any() {
                 self.out.push(b',');
             }
@@ -309,14 +309,14 @@ impl<'de> Visitor<'de> for Copy<'_> {
 
 /// The keys of an object so far.
 #[derive(Default)]
-struct Seen<'a> {
+struct SeenKeys<'a> {
     /// The first [`FEW_KEYS`] keys.
     few: Vec<Cow<'a, str>>,
     /// All other keys.
     many: HashSet<Cow<'a, str>>,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> SeenKeys<'a> {
     /// Whether there was a key.
     fn any(&self) -> bool {
         !self.few.is_empty()
@@ -336,26 +336,26 @@ impl<'a> Seen<'a> {
 }
 
 /// A key, borrowed from the text unless it has escapes.
-struct Key<'a>(Cow<'a, str>);
+struct ObjectKey<'a>(Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ObjectKey<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        /// Deserializes a [`Key`].
+        /// Deserializes a [`ObjectKey`].
         struct KeyVisitor;
 
         impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
+            type Value = ObjectKey<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a key")
             }
 
-            fn visit_borrowed_str<E: de::Error>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
+            fn visit_borrowed_str<E: de::Error>(self, key: &'de str) -> Result<ObjectKey<'de>, E> {
+                Ok(ObjectKey(Cow::Borrowed(key)))
             }
 
-            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
+            fn visit_str<E: de::Error>(self, key: &str) -> Result<ObjectKey<'de>, E> {
+                Ok(ObjectKey(Cow::Owned(key.to_owned())))
             }
         }
 
@@ -363,32 +363,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
-/// The members of an object, see [`Raw::Object`].
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The members of an object, see [`RawJson::Object`].
+struct ObjectMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ObjectMembers<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        /// Deserializes [`Members`].
+        /// Deserializes [`ObjectMembers`].
         struct MembersVisitor;
 
         impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+            type Value = ObjectMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectMembers<'de>, A::Error> {
                 let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 let mut places: HashMap<Cow<'de, str>, usize> = HashMap::new();
-                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                while let Some((ObjectKey(key), value)) = map.next_entry::<ObjectKey<'de>, &'de RawValue>()? {
                     let place = *places.entry(key.clone()).or_insert(members.len());
                     match members.get_mut(place) {
                         Some(member) => member.1 = value,
                         None => members.push((key, value)),
                     }
                 }
-                Ok(Members(members))
+                Ok(ObjectMembers(members))
             }
         }
 
@@ -463,7 +463,7 @@ mod tests {
     fn deep_nesting_is_refused_on_both_ways() {
         for number in ["1", "12345678901234567890123"] {
             let text = format!("{}{number}{}", "[".repeat(200_000), "]".repeat(200_000));
-            assert_eq!(compact(&text, &mut Vec::new()), Err(NotJson));
+            assert_eq!(compact(&text, &mut Vec::new()), Err(CompactJsonError));
         }
     }
 

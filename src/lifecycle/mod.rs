@@ -1,4 +1,4 @@
-//! [`Lifecycle`]: how the program shuts down.
+//! [`ProcessLifecycle`]: how the program shuts down.
 //!
 //! The first SIGTERM or SIGINT cancels `soft`: the server stops listening, and calls in flight may
 //! finish. The drain deadline or a second signal cancels `hard`: everything that still runs is
@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The stages of the shutdown, and the tasks it waits for.
 #[derive(Debug, Clone, Default)]
-pub struct Lifecycle {
+pub struct ProcessLifecycle {
     /// Canceled to stop accepting new work.
     pub soft: CancellationToken,
     /// Canceled to drop all work.
@@ -21,7 +21,7 @@ pub struct Lifecycle {
     listener: TaskTracker,
 }
 
-impl Lifecycle {
+impl ProcessLifecycle {
     /// Installs the signal handlers and listens to signals in a task. SIGHUP notifies `reload`.
     pub fn listen_to_signals(
         &self,

@@ -1,10 +1,10 @@
-//! [`Allowance`]: limits how many bytes a server may send that no request asked for. Pure.
+//! [`TokenBucket`]: limits how many bytes a server may send that no request asked for. Pure.
 
 use std::time::{Duration, Instant};
 
 /// The rate of a token bucket.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct RefillRate {
     /// Bytes that may arrive at once.
     pub burst: u64,
     /// Bytes that are refilled each second, up to `burst`.
@@ -13,18 +13,18 @@ pub struct Pace {
 
 /// A token bucket. It starts full, each unrequested byte takes from it, and time refills it.
 #[derive(Debug)]
-pub struct Allowance {
+pub struct TokenBucket {
     /// The rate at which it refills.
-    pace: Pace,
+    pace: RefillRate,
     /// Bytes left.
     left: u64,
     /// When it was last refilled.
     filled: Instant,
 }
 
-impl Allowance {
+impl TokenBucket {
     /// Creates a full bucket.
-    pub fn new(pace: Pace, now: Instant) -> Self {
+    pub fn new(pace: RefillRate, now: Instant) -> Self {
         Self {
             pace,
             left: pace.burst,
@@ -70,7 +70,7 @@ mod tests {
 
     const BURST: u64 = 1_000_000;
     const PER_SECOND: u64 = 50_000;
-    const PACE: Pace = Pace {
+    const PACE: RefillRate = RefillRate {
         burst: BURST,
         per_second: PER_SECOND,
     };
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_burst_is_allowed_and_a_flood_is_not() {
         let begun = Instant::now();
-        let mut allowance = Allowance::new(PACE, begun);
+        let mut allowance = TokenBucket::new(PACE, begun);
         assert!(allowance.take(BURST, begun));
         assert!(!allowance.take(1, begun));
         assert!(allowance.take(PER_SECOND, begun + Duration::from_secs(1)));
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_server_that_logs_all_day_never_uses_it_up() {
         let begun = Instant::now();
-        let mut allowance = Allowance::new(PACE, begun);
+        let mut allowance = TokenBucket::new(PACE, begun);
         for second in 0..100_000 {
             let now = begun + Duration::from_secs(second);
             assert!(allowance.take(PER_SECOND / 2, now), "second {second}");
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_earned_is_bounded() {
         let begun = Instant::now();
-        let mut allowance = Allowance::new(PACE, begun);
+        let mut allowance = TokenBucket::new(PACE, begun);
         allowance.earn(u64::MAX);
         assert!(allowance.take(BURST, begun));
         assert!(!allowance.take(1, begun));
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_wait_is_as_long_as_it_takes_to_fill() {
         let begun = Instant::now();
-        let mut allowance = Allowance::new(PACE, begun);
+        let mut allowance = TokenBucket::new(PACE, begun);
         assert_eq!(allowance.wait_for(BURST, begun), Duration::ZERO);
         assert!(allowance.take(BURST, begun));
         assert_eq!(

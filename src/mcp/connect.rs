@@ -1,4 +1,4 @@
-//! [`Connector`]: opens a [`Session`] for a configured transport.
+//! [`ServerConnector`]: opens a [`ServerSession`] for a configured transport.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,20 +15,20 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    credential::Courier,
+    credential::AuthorizedClient,
     error::ConnectError,
-    http::{self, LastFailure},
-    listener::{Listener, subscribe},
+    http::{self, LastTransportError},
+    listener::{McpClientHandler, subscribe},
     openapi::OpenApiSession,
-    process::{LastWords, Process},
-    session::{Link, ServerInfo, Session},
+    process::{LastOutput, ServerProcess},
+    session::{ServerConnection, ServerInfo, ServerSession},
     sse,
     stdio::StdioTransport,
-    unasked::{Bounds, Unasked},
-    watched::Watched,
+    unasked::{AnswerLimits, UnsolicitedMessages},
+    watched::WatchedTransport,
 };
 use crate::{
-    config::{Protocol, Remote, RemoteKind, Stdio, Transport},
+    config::{ProtocolMode, RemoteSettings, RemoteKind, StdioSettings, TransportSettings},
     name::BridgeName,
     secret::Redactor,
 };
@@ -36,7 +36,7 @@ use crate::{
 /// What a connect found out about a server, so that the next connect need not try again. The lifecycle is a
 /// property of the server, not of the connection (MCP 2026-07-28, versioning).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Known {
+pub struct DetectedProtocol {
     /// The server speaks `server/discover`, not `initialize`.
     pub is_modern: bool,
     /// The URL speaks the deprecated HTTP+SSE transport.
@@ -45,17 +45,17 @@ pub struct Known {
 
 /// The settings that all connects of a bridge share.
 #[derive(Debug, Clone)]
-pub struct Connector {
+pub struct ServerConnector {
     /// The bridge's name, for the log.
     pub bridge: BridgeName,
     /// How to reach the server.
-    pub transport: Transport,
+    pub transport: TransportSettings,
     /// The timeout of each step: spawn and handshake, then the tool list.
     pub limit: Duration,
     /// Size limits for an answer and for the tool list.
-    pub bounds: Bounds,
+    pub bounds: AnswerLimits,
     /// Sends the requests of a remote bridge.
-    pub courier: Courier,
+    pub courier: AuthorizedClient,
     /// Redacts secrets in text that comes from the server.
     pub redactor: Redactor,
     /// Runs the tasks of the connection.
@@ -64,14 +64,14 @@ pub struct Connector {
 
 /// How a session begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Lifecycle {
+enum HandshakeMethod {
     /// `initialize` with this version.
     Initialize(ProtocolVersion),
     /// `server/discover` (MCP 2026-07-28).
     Discover,
 }
 
-impl Lifecycle {
+impl HandshakeMethod {
     /// Returns the lifecycle to try first.
     fn first(is_modern: bool) -> Self {
         if is_modern {
@@ -121,9 +121,9 @@ const OLDER_VERSIONS: [ProtocolVersion; 4] = [
 
 /// A running service loop, what its server sends unasked, and the last words of its child process.
 type Up = (
-    RunningService<RoleClient, Listener>,
-    Unasked,
-    Option<Arc<LastWords>>,
+    RunningService<RoleClient, McpClientHandler>,
+    UnsolicitedMessages,
+    Option<Arc<LastOutput>>,
 );
 
 /// The longest name and version of a server, in bytes.
@@ -131,14 +131,14 @@ const NAME_BYTES_MAX: usize = 256;
 /// The longest `instructions` of a server, in bytes.
 const INSTRUCTIONS_BYTES_MAX: usize = 64 << 10;
 
-impl Connector {
+impl ServerConnector {
     /// Connects and completes the handshake within the timeout. `last_words` receives the last output of a
     /// started program, also if the connect fails.
     pub async fn connect(
         &self,
-        known: Known,
-        last_words: &mut Option<Arc<LastWords>>,
-    ) -> Result<Session, ConnectError> {
+        known: DetectedProtocol,
+        last_words: &mut Option<Arc<LastOutput>>,
+    ) -> Result<ServerSession, ConnectError> {
         let late = |_| ConnectError::Timeout {
             step: if known.is_modern {
                 "server/discover"
@@ -155,12 +155,12 @@ impl Connector {
     /// Opens the configured transport.
     async fn open(
         &self,
-        known: Known,
-        last_words: &mut Option<Arc<LastWords>>,
-    ) -> Result<Session, ConnectError> {
+        known: DetectedProtocol,
+        last_words: &mut Option<Arc<LastOutput>>,
+    ) -> Result<ServerSession, ConnectError> {
         match &self.transport {
-            Transport::Stdio(stdio) => self.open_stdio(stdio, known, last_words).await,
-            Transport::Remote(remote) => self.open_remote(remote, known).await,
+            TransportSettings::Stdio(stdio) => self.open_stdio(stdio, known, last_words).await,
+            TransportSettings::Remote(remote) => self.open_remote(remote, known).await,
         }
     }
 
@@ -168,11 +168,11 @@ impl Connector {
     /// request that they do not know.
     async fn open_stdio(
         &self,
-        stdio: &Stdio,
-        known: Known,
-        last_words: &mut Option<Arc<LastWords>>,
-    ) -> Result<Session, ConnectError> {
-        let first = Lifecycle::first(known.is_modern);
+        stdio: &StdioSettings,
+        known: DetectedProtocol,
+        last_words: &mut Option<Arc<LastOutput>>,
+    ) -> Result<ServerSession, ConnectError> {
+        let first = HandshakeMethod::first(known.is_modern);
         match self.try_stdio(stdio, &first, last_words).await {
             Err(error) => match first.after(&error) {
                 Some(second) => {
@@ -188,23 +188,23 @@ impl Connector {
     /// Starts a child process with one lifecycle.
     async fn try_stdio(
         &self,
-        stdio: &Stdio,
-        lifecycle: &Lifecycle,
-        told: &mut Option<Arc<LastWords>>,
-    ) -> Result<Session, ConnectError> {
+        stdio: &StdioSettings,
+        lifecycle: &HandshakeMethod,
+        told: &mut Option<Arc<LastOutput>>,
+    ) -> Result<ServerSession, ConnectError> {
         let (process, pipes) =
-            Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker).await?;
+            ServerProcess::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker).await?;
         let (last_words, group) = (process.last_words(), process.group());
         *told = Some(Arc::clone(&last_words));
         let process = Arc::new(Mutex::new(process));
-        let unasked = Unasked::new(self.bounds);
+        let unasked = UnsolicitedMessages::new(self.bounds);
         let transport = StdioTransport::new(
             Arc::clone(&process),
             pipes,
             unasked.clone(),
             self.redactor.clone(),
         );
-        let known = Known {
+        let known = DetectedProtocol {
             is_modern: lifecycle.is_modern(),
             is_sse: false,
         };
@@ -227,8 +227,8 @@ impl Connector {
 
     /// Returns why a child's handshake failed. If the connection ended, the exit status explains more than
     /// the closed pipe. After an unusable answer, the child exits only because the bridge closed its stdin.
-    fn stdio_error(&self, error: ClientInitializeError, last_words: &LastWords) -> ConnectError {
-        let error = http::connect_error(error, &LastFailure::default());
+    fn stdio_error(&self, error: ClientInitializeError, last_words: &LastOutput) -> ConnectError {
+        let error = http::connect_error(error, &LastTransportError::default());
         match (&error, last_words.exit()) {
             (ConnectError::Closed(_) | ConnectError::Unreachable(_), Some(exit)) => {
                 ConnectError::Exited {
@@ -244,7 +244,7 @@ impl Connector {
     }
 
     /// Connects to a URL. Without a token it sends nothing.
-    async fn open_remote(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
+    async fn open_remote(&self, remote: &RemoteSettings, known: DetectedProtocol) -> Result<ServerSession, ConnectError> {
         if let Some(credential) = &self.courier.credential {
             credential.token().await.map_err(ConnectError::NoToken)?;
         }
@@ -265,14 +265,14 @@ impl Connector {
     }
 
     /// Connects over Streamable HTTP with the lifecycle that the server speaks.
-    async fn open_http(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
-        let first = Lifecycle::first(known.is_modern || remote.protocol == Protocol::Modern);
+    async fn open_http(&self, remote: &RemoteSettings, known: DetectedProtocol) -> Result<ServerSession, ConnectError> {
+        let first = HandshakeMethod::first(known.is_modern || remote.protocol == ProtocolMode::Modern);
         let error = match self.try_http(remote, &first).await {
             Err(error) => error,
             result => return result,
         };
         match first.after(&error) {
-            Some(Lifecycle::Discover) if remote.protocol != Protocol::Auto => Err(error),
+            Some(HandshakeMethod::Discover) if remote.protocol != ProtocolMode::Auto => Err(error),
             Some(second) => {
                 let second = self.try_http(remote, &second).await;
                 second.map_err(|other| more_telling(error, other))
@@ -284,15 +284,15 @@ impl Connector {
     /// Connects over Streamable HTTP with one lifecycle.
     async fn try_http(
         &self,
-        remote: &Remote,
-        lifecycle: &Lifecycle,
-    ) -> Result<Session, ConnectError> {
-        let unasked = Unasked::of_events(self.bounds);
+        remote: &RemoteSettings,
+        lifecycle: &HandshakeMethod,
+    ) -> Result<ServerSession, ConnectError> {
+        let unasked = UnsolicitedMessages::of_events(self.bounds);
         let (transport, last) = http::transport(&self.courier, remote, &unasked, &self.redactor)?;
         let service = shake_hands(transport, lifecycle, &unasked)
             .await
             .map_err(|error| ended_or(&unasked, http::connect_error(error, &last)))?;
-        let known = Known {
+        let known = DetectedProtocol {
             is_modern: lifecycle.is_modern(),
             is_sse: false,
         };
@@ -300,8 +300,8 @@ impl Connector {
     }
 
     /// Connects over the deprecated HTTP+SSE transport, which supports `initialize` only.
-    async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
-        let unasked = Unasked::of_events(self.bounds);
+    async fn open_sse(&self, remote: &RemoteSettings) -> Result<ServerSession, ConnectError> {
+        let unasked = UnsolicitedMessages::of_events(self.bounds);
         let transport = sse::connect(
             &self.courier,
             remote,
@@ -312,11 +312,11 @@ impl Connector {
         )
         .await
         .map_err(|error| ended_or(&unasked, error))?;
-        let last = LastFailure::default();
-        let service = shake_hands(transport, &Lifecycle::first(false), &unasked)
+        let last = LastTransportError::default();
+        let service = shake_hands(transport, &HandshakeMethod::first(false), &unasked)
             .await
             .map_err(|error| ended_or(&unasked, http::connect_error(error, &last)))?;
-        let known = Known {
+        let known = DetectedProtocol {
             is_modern: false,
             is_sse: true,
         };
@@ -324,7 +324,7 @@ impl Connector {
     }
 
     /// Connects to an OpenAPI service, which does not speak MCP.
-    async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
+    async fn open_openapi(&self, remote: &RemoteSettings) -> Result<ServerSession, ConnectError> {
         let service = OpenApiSession::connect(
             &self.courier,
             remote,
@@ -340,7 +340,7 @@ impl Connector {
         };
         let changed = Arc::<Notify>::default();
         let following = service.follow(Arc::clone(&changed));
-        let mut session = Session::new(Link::OpenApi(service), server, Known::default());
+        let mut session = ServerSession::new(ServerConnection::OpenApi(service), server, DetectedProtocol::default());
         session.tools_changed = changed;
         let (stop, ended) = (session.stop.clone(), session.ended.clone());
         self.tracker.spawn(async move {
@@ -352,17 +352,17 @@ impl Connector {
     }
 
     /// Wraps a running service loop. A separate task waits for its end and cleans up.
-    async fn session(&self, (service, unasked, last_words): Up, known: Known) -> Session {
+    async fn session(&self, (service, unasked, last_words): Up, known: DetectedProtocol) -> ServerSession {
         let peer = service.peer().clone();
         // A cached tool list would hide the change that the server just reported.
         peer.set_response_cache_config(rmcp::service::ClientCacheConfig::disabled())
             .await;
-        let link = Link::Mcp {
+        let link = ServerConnection::Mcp {
             peer: peer.clone(),
             tracker: self.tracker.clone(),
             result_bytes_max: self.bounds.result_bytes_max,
         };
-        let mut session = Session::new(link, server_info(&service, &self.redactor), known);
+        let mut session = ServerSession::new(link, server_info(&service, &self.redactor), known);
         session.last_words = last_words;
         session.tools_changed = unasked.tools_changed();
         session.unasked = unasked;
@@ -399,30 +399,30 @@ impl Connector {
 /// Runs the handshake of one lifecycle over a transport that reports to `unasked`.
 async fn shake_hands<T>(
     transport: T,
-    lifecycle: &Lifecycle,
-    unasked: &Unasked,
-) -> Result<RunningService<RoleClient, Listener>, ClientInitializeError>
+    lifecycle: &HandshakeMethod,
+    unasked: &UnsolicitedMessages,
+) -> Result<RunningService<RoleClient, McpClientHandler>, ClientInitializeError>
 where
     T: McpTransport<RoleClient> + 'static,
 {
-    let transport = Watched::new(transport, unasked.clone());
+    let transport = WatchedTransport::new(transport, unasked.clone());
     match lifecycle {
-        Lifecycle::Discover => {
+        HandshakeMethod::Discover => {
             let discover = ClientLifecycleMode::Discover {
                 preferred_versions: vec![ProtocolVersion::V_2026_07_28],
             };
-            let listener = Listener::default();
+            let listener = McpClientHandler::default();
             listener.serve_with_lifecycle(transport, discover).await
         }
-        Lifecycle::Initialize(version) => {
+        HandshakeMethod::Initialize(version) => {
             let version = version.clone();
-            Listener { version }.serve(transport).await
+            McpClientHandler { version }.serve(transport).await
         }
     }
 }
 
 /// Returns why the bridge ended the session, if it did; otherwise the given error.
-fn ended_or(unasked: &Unasked, error: ConnectError) -> ConnectError {
+fn ended_or(unasked: &UnsolicitedMessages, error: ConnectError) -> ConnectError {
     match unasked.reason() {
         Some(reason) => ConnectError::Ended(reason),
         None => error,
@@ -439,7 +439,7 @@ fn more_telling(first: ConnectError, second: ConnectError) -> ConnectError {
 }
 
 /// What the server reported about itself.
-fn server_info(service: &RunningService<RoleClient, Listener>, redactor: &Redactor) -> ServerInfo {
+fn server_info(service: &RunningService<RoleClient, McpClientHandler>, redactor: &Redactor) -> ServerInfo {
     let Some(info) = service.peer().peer_info() else {
         return ServerInfo::default();
     };
@@ -482,24 +482,24 @@ mod tests {
             message: "no".to_owned(),
             supported: supported.iter().map(ToString::to_string).collect(),
         };
-        let first = Lifecycle::first(false);
+        let first = HandshakeMethod::first(false);
         for (error, second) in [
             (
                 refused(-32_602, &["2024-11-05", "2025-03-26"]),
-                Some(Lifecycle::Initialize(ProtocolVersion::V_2025_03_26)),
+                Some(HandshakeMethod::Initialize(ProtocolVersion::V_2025_03_26)),
             ),
-            (refused(-32_602, &["2026-07-28"]), Some(Lifecycle::Discover)),
-            (refused(-32_602, &["1.0"]), Some(Lifecycle::Discover)),
+            (refused(-32_602, &["2026-07-28"]), Some(HandshakeMethod::Discover)),
+            (refused(-32_602, &["1.0"]), Some(HandshakeMethod::Discover)),
             (
                 refused(-32_000, &["2024-11-05"]),
-                Some(Lifecycle::Initialize(ProtocolVersion::V_2024_11_05)),
+                Some(HandshakeMethod::Initialize(ProtocolVersion::V_2024_11_05)),
             ),
             (refused(-32_000, &[]), None),
             (ConnectError::Closed("initialize"), None),
         ] {
             assert_eq!(first.after(&error), second, "{error:?}");
         }
-        let discover = Lifecycle::first(true);
+        let discover = HandshakeMethod::first(true);
         assert_eq!(discover.after(&refused(-32_601, &["2024-11-05"])), None);
     }
 }

@@ -1,4 +1,4 @@
-//! [`Credential`]: a token that may change during a session. [`Courier`]: sends requests with it.
+//! [`TokenSource`]: a token that may change during a session. [`AuthorizedClient`]: sends requests with it.
 
 use std::{fmt, sync::Arc};
 
@@ -7,14 +7,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION};
 use reqwest::{RequestBuilder, Response};
 
 use super::{
-    http::{Failure, send},
+    http::{TransportError, send},
     oauth,
 };
 use crate::secret::Secret;
 
 /// Why the bridge has no token for a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoToken {
+pub enum TokenError {
     /// A login is required: the user has not logged in yet, or the login has expired.
     #[error("{0}")]
     NeedsLogin(String),
@@ -32,30 +32,30 @@ pub enum NoToken {
 
 /// The credential that a session presents to its server. All sessions of one account share one value, so that
 /// a refresh happens only once.
-pub trait Credential: fmt::Debug + Send + Sync {
+pub trait TokenSource: fmt::Debug + Send + Sync {
     /// Returns the current token. It is refreshed before it expires.
-    fn token(&self) -> BoxFuture<'_, Result<Secret, NoToken>>;
+    fn token(&self) -> BoxFuture<'_, Result<Secret, TokenError>>;
 
     /// Returns another token after the server refused this one with 401.
-    fn renewed<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Secret, NoToken>>;
+    fn renewed<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Secret, TokenError>>;
 
     /// Records scopes that the server requires, separated by spaces. The next login asks for them.
-    fn lacks<'a>(&'a self, scopes: &'a str) -> BoxFuture<'a, NoToken>;
+    fn lacks<'a>(&'a self, scopes: &'a str) -> BoxFuture<'a, TokenError>;
 }
 
 /// Sends the requests of one connection, each with the current token.
 #[derive(Debug, Clone)]
-pub struct Courier {
+pub struct AuthorizedClient {
     /// The connection pool.
     pub client: reqwest::Client,
     /// The credential; `None` if the configured headers are enough.
-    pub credential: Option<Arc<dyn Credential>>,
+    pub credential: Option<Arc<dyn TokenSource>>,
 }
 
-impl Courier {
+impl AuthorizedClient {
     /// Sends a request. If the server refuses the token, the token is renewed and the request is sent once
     /// more. A server that answers 401 has not acted on the request (RFC 9110 §15.5.2).
-    pub async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, TransportError> {
         let Some(credential) = &self.credential else {
             return Ok(send(request).await?);
         };
@@ -71,7 +71,7 @@ impl Courier {
         };
         if response.status() == StatusCode::UNAUTHORIZED {
             let words = "the server refuses the token, and a renewed one too";
-            return Err(NoToken::NeedsLogin(words.to_owned()).into());
+            return Err(TokenError::NeedsLogin(words.to_owned()).into());
         }
         match lacking(&response) {
             Some(scopes) => Err(credential.lacks(&scopes).await.into()),
@@ -90,9 +90,9 @@ fn lacking(response: &Response) -> Option<String> {
 }
 
 /// Builds `Authorization: Bearer …`, marked as sensitive so that it is not logged.
-fn bearer(token: &Secret) -> Result<HeaderMap, Failure> {
+fn bearer(token: &Secret) -> Result<HeaderMap, TransportError> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        .map_err(|_| Failure::NotSent("the token has characters that HTTP forbids".to_owned()))?;
+        .map_err(|_| TransportError::NotSent("the token has characters that HTTP forbids".to_owned()))?;
     value.set_sensitive(true);
     Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
 }

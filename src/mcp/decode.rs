@@ -28,11 +28,11 @@ use serde_json::Value;
 
 use super::{
     aside,
-    envelope::{self, Envelope, Outcome, Shape},
+    envelope::{self, RawMessage, ResponseContent, MessageKind},
     handshake,
     preview::preview,
-    progress::{Ears, is_progress},
-    unasked::{Bounds, Unasked},
+    progress::{ProgressRegistry, is_progress},
+    unasked::{AnswerLimits, UnsolicitedMessages},
     weight::{weight, weight_max},
 };
 use crate::{compute::in_place, secret::Redactor};
@@ -56,7 +56,7 @@ const GIVEN_UP_FOR: Duration = Duration::from_secs(30);
 
 /// The kind of a request. Each kind has its own way of decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RequestKind {
     /// `initialize`
     Initialize,
     /// `server/discover`
@@ -71,17 +71,17 @@ pub enum Kind {
 
 /// The decoder of one connection.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct MessageDecoder {
     /// The requests in flight.
-    kinds: Mutex<HashMap<RequestId, Kind>>,
+    kinds: Mutex<HashMap<RequestId, RequestKind>>,
     /// Canceled requests, oldest first. An answer that arrives late for one does not count as unrequested.
     given_up: Mutex<VecDeque<(RequestId, Instant)>>,
     /// Further answers that arrived in one message with another answer.
     more: Mutex<VecDeque<RxJsonRpcMessage<RoleClient>>>,
     /// Handles what the server sends unasked.
-    unasked: Unasked,
+    unasked: UnsolicitedMessages,
     /// The listeners for progress.
-    ears: Ears,
+    ears: ProgressRegistry,
     /// Whether a request was canceled: the server may still send an answer to it.
     has_given_up: AtomicBool,
     /// Whether this decoder handles the answer to one request only.
@@ -93,9 +93,9 @@ pub struct Decoder {
     redactor: Redactor,
 }
 
-impl Decoder {
+impl MessageDecoder {
     /// Creates a decoder for a connection. What the server sends unasked goes to `unasked`.
-    pub fn new(unasked: Unasked, redactor: Redactor) -> Self {
+    pub fn new(unasked: UnsolicitedMessages, redactor: Redactor) -> Self {
         Self {
             unasked,
             redactor,
@@ -104,7 +104,7 @@ impl Decoder {
     }
 
     /// Creates a decoder for the answer to one request on a connection that carries others too.
-    pub fn of_one(unasked: Unasked, redactor: Redactor) -> Self {
+    pub fn of_one(unasked: UnsolicitedMessages, redactor: Redactor) -> Self {
         Self {
             is_for_one: true,
             ..Self::new(unasked, redactor)
@@ -116,7 +116,7 @@ impl Decoder {
         match message {
             JsonRpcMessage::Request(request) => {
                 self.change(|kinds| {
-                    kinds.insert(request.id.clone(), Kind::of(&request.request));
+                    kinds.insert(request.id.clone(), RequestKind::of(&request.request));
                 });
                 self.ears.note(message);
             }
@@ -166,23 +166,23 @@ impl Decoder {
         self.kinds().keys().cloned().collect()
     }
 
-    /// Decodes one message. Returns `None` for messages that do not answer a request: [`Unasked`] counts them
+    /// Decodes one message. Returns `None` for messages that do not answer a request: [`UnsolicitedMessages`] counts them
     /// and answers them if necessary.
     pub fn received(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
         in_place(message.len(), || self.read(message))
     }
 
-    /// Returns a further answer from the message that [`Decoder::received`] decoded.
+    /// Returns a further answer from the message that [`MessageDecoder::received`] decoded.
     pub fn take_more(&self) -> Option<RxJsonRpcMessage<RoleClient>> {
         lock(&self.more).pop_front()
     }
 
-    /// Does the work of [`Decoder::received`] on the current thread.
+    /// Does the work of [`MessageDecoder::received`] on the current thread.
     fn read(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
         let Some(text) = envelope::text_of(message) else {
             return self.named(message, "");
         };
-        if let Some(envelope) = Envelope::read(&text) {
+        if let Some(envelope) = RawMessage::read(&text) {
             return self.take(envelope, &text);
         }
         let messages = envelope::messages_in(&text);
@@ -190,7 +190,7 @@ impl Decoder {
             return self.take_all(&messages);
         }
         if let Some(mended) = envelope::mended(&text)
-            && let Some(envelope) = Envelope::read(&mended)
+            && let Some(envelope) = RawMessage::read(&mended)
         {
             return self.take(envelope, &mended);
         }
@@ -208,15 +208,15 @@ impl Decoder {
     }
 
     /// Handles one message.
-    fn take(&self, envelope: Envelope<'_>, text: &str) -> Option<RxJsonRpcMessage<RoleClient>> {
+    fn take(&self, envelope: RawMessage<'_>, text: &str) -> Option<RxJsonRpcMessage<RoleClient>> {
         let size = text.len();
         match envelope.shape() {
-            Shape::Request(id, method) => {
+            MessageKind::Request(id, method) => {
                 self.unasked.request(id, &method, size);
                 None
             }
-            Shape::Notification(method) => self.notified(&method, text.as_bytes()),
-            Shape::Answer(id, outcome) => {
+            MessageKind::Notification(method) => self.notified(&method, text.as_bytes()),
+            MessageKind::Answer(id, outcome) => {
                 let own = match &id {
                     Some(id) => self.own_id(id),
                     None => self.nameless(outcome),
@@ -229,18 +229,18 @@ impl Decoder {
                 }
                 answer
             }
-            Shape::Other => {
+            MessageKind::Other => {
                 self.unasked.note(size);
                 None
             }
         }
     }
 
-    /// Handles all messages of one text. Returns the first answer; [`Decoder::take_more`] returns the others.
+    /// Handles all messages of one text. Returns the first answer; [`MessageDecoder::take_more`] returns the others.
     fn take_all(&self, messages: &[&str]) -> Option<RxJsonRpcMessage<RoleClient>> {
         let mut first = None;
         for message in messages {
-            let Some(envelope) = Envelope::read(message) else {
+            let Some(envelope) = RawMessage::read(message) else {
                 self.unasked.note(message.len());
                 continue;
             };
@@ -268,23 +268,23 @@ impl Decoder {
     fn answer(
         &self,
         id: RequestId,
-        outcome: Outcome<'_>,
+        outcome: ResponseContent<'_>,
         text: &str,
     ) -> Option<RxJsonRpcMessage<RoleClient>> {
         let raw = match outcome {
-            Outcome::Error(error) => {
+            ResponseContent::Error(error) => {
                 self.forget(&id);
                 let error = envelope::read_error(error.get());
                 return Some(JsonRpcMessage::error(error, Some(id)));
             }
-            Outcome::Neither => {
+            ResponseContent::Neither => {
                 let reason = "it has neither `result` nor `error`";
                 return Some(self.unreadable(id, reason, text));
             }
-            Outcome::Result(raw) => raw.get(),
+            ResponseContent::Result(raw) => raw.get(),
         };
         let kind = self.change(|kinds| kinds.remove(&id))?;
-        if kind != Kind::Initialize {
+        if kind != RequestKind::Initialize {
             self.has_answered.store(true, Ordering::Relaxed);
         }
         let limit = kind.bytes_max(self.unasked.bounds());
@@ -297,14 +297,14 @@ impl Decoder {
     /// Finds the request that an answer without an id belongs to: the only one in flight, if the server
     /// cannot mean another one (JSON-RPC 2.0, section 5: an error has no id if the request's id could not be
     /// read). A result must name its request.
-    fn nameless(&self, outcome: Outcome<'_>) -> Option<RequestId> {
-        if !matches!(outcome, Outcome::Error(_)) {
+    fn nameless(&self, outcome: ResponseContent<'_>) -> Option<RequestId> {
+        if !matches!(outcome, ResponseContent::Error(_)) {
             return None;
         }
         let kinds = self.kinds();
         let (id, kind) = kinds.iter().next().filter(|_| kinds.len() == 1)?;
         // The first error before any answer may refer to `notifications/initialized`.
-        let is_first = *kind == Kind::List && !self.has_answered.swap(true, Ordering::Relaxed);
+        let is_first = *kind == RequestKind::List && !self.has_answered.swap(true, Ordering::Relaxed);
         let gave_up = lock(&self.given_up).back().map(|(_, when)| when.elapsed());
         let is_clear = !is_first && gave_up.is_none_or(|since| since > GIVEN_UP_FOR);
         is_clear.then(|| id.clone())
@@ -356,19 +356,19 @@ impl Decoder {
     }
 
     /// Changes the table and updates how large an answer may be.
-    fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, Kind>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, RequestKind>) -> T) -> T {
         let mut kinds = self.kinds();
         let changed = change(&mut kinds);
         // A decoder for a single answer does not know the other requests on its connection.
         if !self.is_for_one {
             let bounds = self.unasked.bounds();
-            self.unasked.expect(Kind::largest(kinds.values(), bounds));
+            self.unasked.expect(RequestKind::largest(kinds.values(), bounds));
         }
         changed
     }
 
     /// Locks the table.
-    fn kinds(&self) -> MutexGuard<'_, HashMap<RequestId, Kind>> {
+    fn kinds(&self) -> MutexGuard<'_, HashMap<RequestId, RequestKind>> {
         lock(&self.kinds)
     }
 }
@@ -389,7 +389,7 @@ pub fn unreadable(reason: &str, text: &str, redactor: &Redactor) -> ErrorData {
     ErrorData::new(UNREADABLE, message, None)
 }
 
-impl Kind {
+impl RequestKind {
     /// Returns the kind of a request.
     pub fn of(request: &ClientRequest) -> Self {
         match request {
@@ -409,7 +409,7 @@ impl Kind {
     }
 
     /// Returns the size limit for the result of such a request, in bytes.
-    pub fn bytes_max(self, bounds: Bounds) -> usize {
+    pub fn bytes_max(self, bounds: AnswerLimits) -> usize {
         let bytes = match self {
             Self::Call => bounds.result_bytes_max,
             Self::List => bounds.tools_bytes_max,
@@ -419,7 +419,7 @@ impl Kind {
     }
 
     /// Returns the largest size limit of these kinds, in bytes; 0 if there are none.
-    pub fn largest<'a>(kinds: impl Iterator<Item = &'a Self>, bounds: Bounds) -> usize {
+    pub fn largest<'a>(kinds: impl Iterator<Item = &'a Self>, bounds: AnswerLimits) -> usize {
         let mut largest = 0;
         for kind in kinds {
             largest = largest.max(kind.bytes_max(bounds));
@@ -498,8 +498,8 @@ mod tests {
     };
 
     /// A decoder with a call of this id in flight.
-    fn asked(id: i64) -> Decoder {
-        let decoder = Decoder::default();
+    fn asked(id: i64) -> MessageDecoder {
+        let decoder = MessageDecoder::default();
         let call = CallToolRequest::new(CallToolRequestParams::new("t"));
         let request = ClientRequest::CallToolRequest(call);
         let message: ClientJsonRpcMessage = JsonRpcMessage::request(request, RequestId::Number(id));
@@ -577,7 +577,7 @@ mod tests {
         let two = asked(1);
         two.sent(&list());
         assert!(two.received(error).is_none(), "two are in flight");
-        let ready = Decoder::default();
+        let ready = MessageDecoder::default();
         ready.sent(&list());
         assert!(
             ready.received(error).is_none(),

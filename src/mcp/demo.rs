@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 /// Serves on standard input and output until the input ends.
 pub async fn demo_server() -> anyhow::Result<()> {
-    let server = Demo
+    let server = DemoServer
         .serve(stdio_pipes())
         .await
         .context("no MCP client on standard input")?;
@@ -30,9 +30,9 @@ pub async fn demo_server() -> anyhow::Result<()> {
 
 /// The demo server.
 #[derive(Debug, Clone, Copy)]
-struct Demo;
+struct DemoServer;
 
-impl ServerHandler for Demo {
+impl ServerHandler for DemoServer {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(Implementation::new("demo", env!("CARGO_PKG_VERSION")))

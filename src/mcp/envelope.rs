@@ -1,4 +1,4 @@
-//! [`Envelope`]: a JSON-RPC message, parsed as leniently as possible.
+//! [`RawMessage`]: a JSON-RPC message, parsed as leniently as possible.
 //!
 //! The rule (JSON-RPC 2.0, section 5): a message with the id of a request in flight is its answer, whatever
 //! else is unusual in it. All transports parse messages here.
@@ -35,7 +35,7 @@ const ENDS_BYTES: usize = 4 << 10;
 
 /// A message with its parts as text.
 #[derive(Debug, Deserialize)]
-pub struct Envelope<'a> {
+pub struct RawMessage<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -48,20 +48,20 @@ pub struct Envelope<'a> {
 
 /// The kind of a message.
 #[derive(Debug)]
-pub enum Shape<'a> {
+pub enum MessageKind<'a> {
     /// A request from the server.
     Request(RequestId, Cow<'a, str>),
     /// A notification from the server.
     Notification(Cow<'a, str>),
     /// An answer to a request. Some servers leave the id out when they report an error.
-    Answer(Option<RequestId>, Outcome<'a>),
+    Answer(Option<RequestId>, ResponseContent<'a>),
     /// Anything else.
     Other,
 }
 
 /// The content of an answer.
 #[derive(Debug, Clone, Copy)]
-pub enum Outcome<'a> {
+pub enum ResponseContent<'a> {
     /// `result`, which may be `null`.
     Result(&'a RawValue),
     /// `error`, which is not `null`.
@@ -75,7 +75,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(reader: D) -> Result<Option<&'a Ra
     <&'a RawValue>::deserialize(reader).map(Some)
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> RawMessage<'a> {
     /// Parses an object. Returns `None` for any other text.
     pub fn read(text: &'a str) -> Option<Self> {
         // serde would accept an array as the members in order.
@@ -84,7 +84,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// Returns the kind of the message.
-    pub fn shape(self) -> Shape<'a> {
+    pub fn shape(self) -> MessageKind<'a> {
         let Self {
             id,
             method,
@@ -95,18 +95,18 @@ impl<'a> Envelope<'a> {
             id.is_some_and(|id| id.get() != "null"),
             id.and_then(read_id),
         );
-        let method = method.and_then(|method| serde_json::from_str::<Text<'a>>(method.get()).ok());
+        let method = method.and_then(|method| serde_json::from_str::<BorrowedText<'a>>(method.get()).ok());
         let error = error.filter(|error| error.get() != "null");
         // Some servers repeat the method in their answer.
         let is_answer = error.is_some() || result.is_some_and(|result| result.get() != "null");
         match (method, id) {
-            (Some(Text(method)), Some(id)) if !is_answer => Shape::Request(id, method),
-            (Some(Text(method)), None) if !is_answer && !has_id => Shape::Notification(method),
+            (Some(BorrowedText(method)), Some(id)) if !is_answer => MessageKind::Request(id, method),
+            (Some(BorrowedText(method)), None) if !is_answer && !has_id => MessageKind::Notification(method),
             (_, id) => match (error, result) {
-                (Some(error), _) => Shape::Answer(id, Outcome::Error(error)),
-                (None, Some(result)) => Shape::Answer(id, Outcome::Result(result)),
-                (None, None) if id.is_some() => Shape::Answer(id, Outcome::Neither),
-                (None, None) => Shape::Other,
+                (Some(error), _) => MessageKind::Answer(id, ResponseContent::Error(error)),
+                (None, Some(result)) => MessageKind::Answer(id, ResponseContent::Result(result)),
+                (None, None) if id.is_some() => MessageKind::Answer(id, ResponseContent::Neither),
+                (None, None) => MessageKind::Other,
             },
         }
     }
@@ -114,7 +114,7 @@ impl<'a> Envelope<'a> {
 
 /// A text, borrowed if it has no escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Returns the text of a message without a byte order mark (RFC 8259, section 8.1) and leading blanks. U+FFFD
 /// replaces bytes that are not UTF-8. Returns `None` for a large message that is not UTF-8, because that copy
@@ -141,7 +141,7 @@ pub fn without_mark(text: &str) -> &str {
 /// dropped. Returns an empty list for any other text.
 pub fn messages_in(text: &str) -> Vec<&str> {
     if text.starts_with('[') {
-        let batch: Option<Batch<'_>> = serde_json::from_str(text).ok();
+        let batch: Option<MessageBatch<'_>> = serde_json::from_str(text).ok();
         let batch = batch.map(|batch| batch.0).unwrap_or_default();
         return batch.into_iter().map(RawValue::get).collect();
     }
@@ -154,34 +154,34 @@ pub fn messages_in(text: &str) -> Vec<&str> {
 }
 
 /// The first elements of an array.
-struct Batch<'a>(Vec<&'a RawValue>);
+struct MessageBatch<'a>(Vec<&'a RawValue>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for MessageBatch<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        /// Deserializes a [`Batch`].
-        struct Elements;
+        /// Deserializes a [`MessageBatch`].
+        struct BatchVisitor;
 
-        impl<'de> Visitor<'de> for Elements {
-            type Value = Batch<'de>;
+        impl<'de> Visitor<'de> for BatchVisitor {
+            type Value = MessageBatch<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an array")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut rest: A) -> Result<Batch<'de>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rest: A) -> Result<MessageBatch<'de>, A::Error> {
                 let mut batch = Vec::new();
                 while batch.len() < BATCH_MAX {
                     match rest.next_element()? {
                         Some(element) => batch.push(element),
-                        None => return Ok(Batch(batch)),
+                        None => return Ok(MessageBatch(batch)),
                     }
                 }
                 while rest.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Batch(batch))
+                Ok(MessageBatch(batch))
             }
         }
 
-        reader.deserialize_seq(Elements)
+        reader.deserialize_seq(BatchVisitor)
     }
 }
 
@@ -330,18 +330,18 @@ mod tests {
 
     /// Describes a message in short form.
     fn shape(text: &str) -> String {
-        match Envelope::read(text).map(Envelope::shape) {
-            Some(Shape::Request(id, method)) => format!("request {id} {method}"),
-            Some(Shape::Notification(method)) => format!("notification {method}"),
-            Some(Shape::Answer(id, outcome)) => {
+        match RawMessage::read(text).map(RawMessage::shape) {
+            Some(MessageKind::Request(id, method)) => format!("request {id} {method}"),
+            Some(MessageKind::Notification(method)) => format!("notification {method}"),
+            Some(MessageKind::Answer(id, outcome)) => {
                 let id = id.map_or_else(|| "?".to_owned(), |id| id.to_string());
                 match outcome {
-                    Outcome::Result(result) => format!("result {id} {result}"),
-                    Outcome::Error(error) => format!("error {id} {error}"),
-                    Outcome::Neither => format!("neither {id}"),
+                    ResponseContent::Result(result) => format!("result {id} {result}"),
+                    ResponseContent::Error(error) => format!("error {id} {error}"),
+                    ResponseContent::Neither => format!("neither {id}"),
                 }
             }
-            Some(Shape::Other) => "other".to_owned(),
+            Some(MessageKind::Other) => "other".to_owned(),
             None => "unreadable".to_owned(),
         }
     }

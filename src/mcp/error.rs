@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::credential::NoToken;
+use super::credential::TokenError;
 
 use crate::error_code::ErrorCode;
 
@@ -43,7 +43,7 @@ pub enum ConnectError {
     Auth(u16, String),
     /// There is no token for the request.
     #[error(transparent)]
-    NoToken(NoToken),
+    NoToken(TokenError),
     /// An unexpected HTTP status.
     #[error("the server answered HTTP {0}{1}")]
     Http(u16, String),
@@ -109,7 +109,7 @@ pub enum CallError {
     Auth(u16, String),
     /// There is no token for the call, or the token lacks scopes.
     #[error(transparent)]
-    NoToken(NoToken),
+    NoToken(TokenError),
     /// The server limits the rate of calls (HTTP 429).
     #[error("the server asks for fewer calls (HTTP 429)")]
     RateLimited {

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::process::Process;
+use super::process::ServerProcess;
 
 /// How long the rest of a server's output may take to arrive after the server has exited.
 const OUTPUT_GRACE: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl ExitWatch {
     }
 
     /// Waits until the process has exited and its output has had time to arrive. Cancel-safe.
-    pub async fn over(&mut self, process: &Mutex<Process>) {
+    pub async fn over(&mut self, process: &Mutex<ServerProcess>) {
         loop {
             if let Some(deadline) = self.deadline {
                 return sleep_until(deadline).await;

@@ -1,4 +1,4 @@
-//! [`Guard`]: limits where requests may go if the operator did not write the URL.
+//! [`AddressGuard`]: limits where requests may go if the operator did not write the URL.
 //!
 //! A server's metadata lists the URLs of its authorization server, and the bridge then calls them (MCP
 //! security best practices, server-side request forgery). These URLs must not lead into the bridge's own
@@ -20,8 +20,8 @@ pub fn guarded_client(
     own: &Url,
     endpoint: &Url,
     private_network: bool,
-) -> Result<reqwest::Client, GuardError> {
-    let guard = Guard::new(own, private_network);
+) -> Result<reqwest::Client, ClientBuildError> {
+    let guard = AddressGuard::new(own, private_network);
     guard.check(endpoint)?;
     let client = super::http::client_builder().dns_resolver(Arc::new(guard));
     Ok(client.build()?)
@@ -29,10 +29,10 @@ pub fn guarded_client(
 
 /// Why such a client cannot be built.
 #[derive(Debug, thiserror::Error)]
-pub enum GuardError {
+pub enum ClientBuildError {
     /// The address must not be called.
     #[error(transparent)]
-    Forbidden(#[from] Forbidden),
+    Forbidden(#[from] PrivateAddressError),
     /// The system's certificates cannot be read.
     #[error("no HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -40,7 +40,7 @@ pub enum GuardError {
 
 /// Decides which addresses may be called.
 #[derive(Debug, Clone)]
-pub struct Guard {
+pub struct AddressGuard {
     /// The host of the operator's own URL, in lower case.
     own: Option<Arc<str>>,
     /// Whether that host name stands for this machine.
@@ -55,14 +55,14 @@ pub struct Guard {
     "`{0}` resolves to a reserved address, such as a cloud metadata service; if that is \
      intended, write the address itself as the `url`"
 )]
-pub struct NeverCalled(pub String);
+pub struct ReservedAddressError(pub String);
 
 /// An address that must not be called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is a private address; the bridge calls it only if `private_network = true` is set")]
-pub struct Forbidden(pub String);
+pub struct PrivateAddressError(pub String);
 
-impl Guard {
+impl AddressGuard {
     /// Creates a guard for the server of a URL that the operator wrote.
     pub fn new(server: &Url, private_network: bool) -> Self {
         let named = match server.host() {
@@ -82,7 +82,7 @@ impl Guard {
 
     /// Whether a URL may be called, without looking up its host name. [`Resolve`] checks the addresses during
     /// the lookup.
-    pub fn check(&self, url: &Url) -> Result<(), Forbidden> {
+    pub fn check(&self, url: &Url) -> Result<(), PrivateAddressError> {
         let allowed = match url.host() {
             // The operator wrote this very address, so it is intended.
             Some(Host::Ipv4(_) | Host::Ipv6(_))
@@ -98,7 +98,7 @@ impl Guard {
         if allowed {
             Ok(())
         } else {
-            Err(Forbidden(url.host_str().unwrap_or_default().to_owned()))
+            Err(PrivateAddressError(url.host_str().unwrap_or_default().to_owned()))
         }
     }
 
@@ -136,11 +136,11 @@ impl Guard {
 /// Resolves the hosts of the operator's own URLs and drops addresses that are never a server. A party that
 /// controls a DNS name must not make the bridge call a cloud metadata service.
 #[derive(Debug)]
-pub struct OwnHosts;
+pub struct OwnHostResolver;
 
-impl Resolve for OwnHosts {
+impl Resolve for OwnHostResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move { lookup(name.as_str(), Guard::allows_own, NeverCalled).await })
+        Box::pin(async move { lookup(name.as_str(), AddressGuard::allows_own, ReservedAddressError).await })
     }
 }
 
@@ -160,14 +160,14 @@ async fn lookup<E: std::error::Error + Send + Sync + 'static>(
 
 /// Looks hosts up and drops forbidden addresses, so that a name that changes its address between check and
 /// use gains nothing (DNS rebinding).
-impl Resolve for Guard {
+impl Resolve for AddressGuard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
             let host = name.as_str();
             let is_own = guard.is_own(host);
             let allows = |address| guard.allows(address) || (is_own && Self::allows_own(address));
-            lookup(host, allows, Forbidden).await
+            lookup(host, allows, PrivateAddressError).await
         })
     }
 }
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     fn allows(server: &str, private_network: bool, url: &str) -> bool {
-        let guard = Guard::new(&server.parse().unwrap(), private_network);
+        let guard = AddressGuard::new(&server.parse().unwrap(), private_network);
         guard.check(&url.parse().unwrap()).is_ok()
     }
 
@@ -390,9 +390,9 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_is_not_looked_up_for_strangers() {
         let name = || "localhost".parse::<Name>().unwrap();
-        let public = Guard::new(&"https://mcp.example.com".parse().unwrap(), true);
+        let public = AddressGuard::new(&"https://mcp.example.com".parse().unwrap(), true);
         assert!(public.resolve(name()).await.is_err());
-        let local = Guard::new(&"http://localhost:1".parse().unwrap(), false);
+        let local = AddressGuard::new(&"http://localhost:1".parse().unwrap(), false);
         assert!(local.resolve(name()).await.is_ok());
     }
 
@@ -419,7 +419,7 @@ mod tests {
             ("255.255.255.255", false),
         ] {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(Guard::allows_own(address), is_allowed, "{address}");
+            assert_eq!(AddressGuard::allows_own(address), is_allowed, "{address}");
         }
     }
 }

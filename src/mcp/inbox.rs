@@ -1,4 +1,4 @@
-//! [`Inbox`]: reads the messages that a server writes to its stdout, one per line.
+//! [`StdioReader`]: reads the messages that a server writes to its stdout, one per line.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use rmcp::{RoleClient, model::RequestId, service::RxJsonRpcMessage};
 use tokio::io::AsyncBufRead;
 
 use super::{
-    decode::Decoder,
+    decode::MessageDecoder,
     envelope::{looks_like_message, named_id},
-    lines::{Line, Lines},
-    unasked::Unasked,
+    lines::{BoundedLine, LineReader},
+    unasked::UnsolicitedMessages,
 };
 
 /// How many lines that are not JSON-RPC are logged. Servers print banners, and some never stop.
@@ -17,23 +17,23 @@ const JUNK_LOGGED_MAX: u64 = 5;
 
 /// The output of a server.
 #[derive(Debug)]
-pub struct Inbox<R> {
+pub struct StdioReader<R> {
     /// Its lines.
-    lines: Lines<R>,
+    lines: LineReader<R>,
     /// Knows the requests in flight.
-    decoder: Arc<Decoder>,
+    decoder: Arc<MessageDecoder>,
     /// Handles what the server sends unasked.
-    unasked: Unasked,
+    unasked: UnsolicitedMessages,
     /// The number of lines that were not JSON-RPC.
     junk: u64,
 }
 
-impl<R: AsyncBufRead + Unpin> Inbox<R> {
+impl<R: AsyncBufRead + Unpin> StdioReader<R> {
     /// Reads a server's output. Messages that no request asked for go to `unasked`, which also limits the
     /// size of a message.
-    pub fn new(output: R, decoder: Arc<Decoder>, unasked: Unasked) -> Self {
+    pub fn new(output: R, decoder: Arc<MessageDecoder>, unasked: UnsolicitedMessages) -> Self {
         Self {
-            lines: Lines::new(output, unasked.message_bytes_max()),
+            lines: LineReader::new(output, unasked.message_bytes_max()),
             decoder,
             unasked,
             junk: 0,
@@ -50,7 +50,7 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
             self.unasked.room().await;
             self.lines.set_limit(self.unasked.message_bytes_max());
             let message = match self.lines.next().await.ok()?? {
-                Line::Whole(line) => {
+                BoundedLine::Whole(line) => {
                     let line = message_in(line);
                     let message = self.decoder.received(line);
                     if message.is_none() && !line.trim_ascii_start().starts_with(b"{") {
@@ -58,11 +58,11 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
                     }
                     message
                 }
-                Line::Passing(bytes) => {
+                BoundedLine::Passing(bytes) => {
                     self.unasked.skipped(bytes);
                     None
                 }
-                Line::TooLong { head, tail } => {
+                BoundedLine::TooLong { head, tail } => {
                     let id = overlong_id(&self.decoder.pending(), head, tail);
                     let limit = self.unasked.message_bytes_max();
                     if id.is_none() {
@@ -90,7 +90,7 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
 fn message_in(line: &[u8]) -> &[u8] {
     /// The member that distinguishes an answer from other messages.
     #[derive(serde::Deserialize)]
-    struct Shape {
+    struct MethodField {
         /// Only requests and notifications have a method.
         method: Option<serde::de::IgnoredAny>,
     }
@@ -102,7 +102,7 @@ fn message_in(line: &[u8]) -> &[u8] {
     let Some(message) = start.and_then(|start| line.get(start..)) else {
         return line;
     };
-    match serde_json::from_slice::<Shape>(message) {
+    match serde_json::from_slice::<MethodField>(message) {
         Ok(shape) if shape.method.is_none() => message,
         Ok(_) | Err(_) => line,
     }
@@ -132,7 +132,7 @@ fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<Reques
 /// The outcome of a server's output, for the fuzz target and the property test.
 #[cfg(any(test, fuzzing))]
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct OutputSummary {
     /// The messages that rmcp receives.
     pub messages: Vec<String>,
     /// The number of answers to requests of the server.
@@ -148,15 +148,15 @@ pub const STDIO_KEPT_MAX: usize = 8 << 10;
 /// Reads the output of a server with requests in flight: initialize (0), the tool list (1) and a call (2).
 /// The output arrives in pieces of `piece` bytes, and a message may have at most one kilobyte.
 #[cfg(any(test, fuzzing))]
-pub fn stdio_of(output: &[u8], piece: usize) -> Seen {
+pub fn stdio_of(output: &[u8], piece: usize) -> OutputSummary {
     use futures::FutureExt as _;
     use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage};
 
-    let unasked = Unasked::new(super::Bounds {
+    let unasked = UnsolicitedMessages::new(super::AnswerLimits {
         result_bytes_max: 1 << 10,
         tools_bytes_max: 1 << 10,
     });
-    let decoder = Arc::new(Decoder::new(
+    let decoder = Arc::new(MessageDecoder::new(
         unasked.clone(),
         crate::secret::Redactor::default(),
     ));
@@ -165,8 +165,8 @@ pub fn stdio_of(output: &[u8], piece: usize) -> Seen {
         decoder.sent(&message);
     }
     let reader = tokio::io::BufReader::with_capacity(piece, output);
-    let mut inbox = Inbox::new(reader, decoder, unasked.clone());
-    let mut seen = Seen::default();
+    let mut inbox = StdioReader::new(reader, decoder, unasked.clone());
+    let mut seen = OutputSummary::default();
     loop {
         let next = inbox.next().now_or_never();
         seen.kept_bytes_max = seen.kept_bytes_max.max(inbox.lines.kept_bytes());

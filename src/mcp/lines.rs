@@ -10,7 +10,7 @@ const ENDS_BYTES: usize = 512;
 
 /// A line, or the parts of it that were kept.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub enum BoundedLine<'a> {
     /// A complete line, without its line break.
     Whole(&'a [u8]),
     /// A line over the limit: its first and last bytes.
@@ -26,7 +26,7 @@ pub enum Line<'a> {
 
 /// A line reader whose state survives a dropped `next`.
 #[derive(Debug)]
-pub struct Lines<R> {
+pub struct LineReader<R> {
     /// The source of the bytes.
     reader: R,
     /// The longest line, in bytes.
@@ -43,7 +43,7 @@ pub struct Lines<R> {
     is_done: bool,
 }
 
-impl<R: AsyncBufRead + Unpin> Lines<R> {
+impl<R: AsyncBufRead + Unpin> LineReader<R> {
     /// Reads lines of at most `limit` bytes.
     pub fn new(reader: R, limit: usize) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     /// server that died while writing did not finish its message.
     ///
     /// Cancel-safe.
-    pub async fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub async fn next(&mut self) -> io::Result<Option<BoundedLine<'_>>> {
         if self.is_done {
             self.start_over();
         }
@@ -97,7 +97,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                 return Ok(Some(self.current()));
             }
             if self.is_overlong {
-                return Ok(Some(Line::Passing(used)));
+                return Ok(Some(BoundedLine::Passing(used)));
             }
         }
     }
@@ -109,23 +109,23 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 
     /// What was read of a last line without a line break. Empty if there is none.
-    pub fn rest(&self) -> Line<'_> {
+    pub fn rest(&self) -> BoundedLine<'_> {
         if self.is_done {
-            Line::Whole(&[])
+            BoundedLine::Whole(&[])
         } else {
             self.current()
         }
     }
 
     /// The line that was just completed.
-    fn current(&self) -> Line<'_> {
+    fn current(&self) -> BoundedLine<'_> {
         if self.is_overlong {
-            Line::TooLong {
+            BoundedLine::TooLong {
                 head: &self.line,
                 tail: &self.tail,
             }
         } else {
-            Line::Whole(&self.line)
+            BoundedLine::Whole(&self.line)
         }
     }
 
@@ -171,13 +171,13 @@ mod tests {
 
     async fn all(input: &[u8], capacity: usize, limit: usize) -> Vec<String> {
         let reader = tokio::io::BufReader::with_capacity(capacity, input);
-        let mut lines = Lines::new(reader, limit);
+        let mut lines = LineReader::new(reader, limit);
         let mut found = Vec::new();
         while let Some(line) = lines.next().await.unwrap() {
             found.push(match line {
-                Line::Passing(_) => continue,
-                Line::Whole(line) => String::from_utf8_lossy(line).into_owned(),
-                Line::TooLong { head, tail } => format!(
+                BoundedLine::Passing(_) => continue,
+                BoundedLine::Whole(line) => String::from_utf8_lossy(line).into_owned(),
+                BoundedLine::TooLong { head, tail } => format!(
                     "{}…{}",
                     String::from_utf8_lossy(head),
                     String::from_utf8_lossy(tail)

@@ -8,15 +8,15 @@ use rmcp::{
 };
 
 /// Reports the bridge's name and version. It receives no notifications: the transports handle what a server
-/// sends unasked ([`Unasked`](super::unasked::Unasked)). It declares no capabilities, because the bridge
+/// sends unasked ([`UnsolicitedMessages`](super::unasked::Unasked)). It declares no capabilities, because the bridge
 /// cannot answer a server's requests.
 #[derive(Debug, Clone)]
-pub struct Listener {
+pub struct McpClientHandler {
     /// The version that `initialize` offers.
     pub version: ProtocolVersion,
 }
 
-impl Default for Listener {
+impl Default for McpClientHandler {
     fn default() -> Self {
         // rmcp's default offers 2026-07-28, which has no `initialize`.
         Self {
@@ -25,7 +25,7 @@ impl Default for Listener {
     }
 }
 
-impl ClientHandler for Listener {
+impl ClientHandler for McpClientHandler {
     fn get_info(&self) -> ClientConfig {
         ClientConfig::new(
             ClientCapabilities::default(),

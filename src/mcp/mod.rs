@@ -1,4 +1,4 @@
-//! The only code that speaks MCP: [`Session`]s and their transports.
+//! The only code that speaks MCP: [`ServerSession`]s and their transports.
 //!
 //! ```text
 //! Connector ── connect ──▶ Session ── call, list_tools, close
@@ -35,8 +35,8 @@ mod unasked;
 mod watched;
 mod weight;
 
-pub use connect::{Connector, Known};
-pub use credential::{Courier, Credential, NoToken};
+pub use connect::{ServerConnector, DetectedProtocol};
+pub use credential::{AuthorizedClient, TokenSource, TokenError};
 pub use demo::demo_server;
 pub use error::{CallError, ConnectError};
 pub use guard::guarded_client;
@@ -45,8 +45,8 @@ pub use http::frames_of;
 pub use http::{http_client, install_tls};
 #[cfg(fuzzing)]
 pub use inbox::{STDIO_KEPT_MAX, stdio_of};
-pub use process::LastWords;
-pub use progress::{Ear, Progress};
-pub use session::{ServerInfo, Session};
-pub use unasked::Bounds;
+pub use process::LastOutput;
+pub use progress::{ProgressSink, ProgressMessage};
+pub use session::{ServerInfo, ServerSession};
+pub use unasked::AnswerLimits;
 pub use weight::lighten;

@@ -18,18 +18,18 @@ use tokio::{
 
 /// The queue of messages for a server.
 #[derive(Debug)]
-pub struct Outbox {
+pub struct StdioWriter {
     /// Messages that are not being written yet.
-    waiting: StdMutex<Waiting>,
+    waiting: StdMutex<QueuedLines>,
     /// The pipe.
-    pipe: Mutex<Pipe>,
+    pipe: Mutex<StdinPipe>,
     /// The ticket of the last line that was written completely, also if its batch failed later.
     written: AtomicU64,
 }
 
 /// The lines to write.
 #[derive(Debug, Default)]
-struct Waiting {
+struct QueuedLines {
     /// The lines, concatenated.
     lines: Vec<u8>,
     /// The end of each line.
@@ -40,7 +40,7 @@ struct Waiting {
 
 /// The pipe.
 #[derive(Debug)]
-struct Pipe {
+struct StdinPipe {
     /// Set until the pipe is closed or a write fails. After half a line, everything that follows is lost.
     stdin: Option<ChildStdin>,
     /// A second buffer to swap with, so that the steady state allocates nothing.
@@ -53,12 +53,12 @@ const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Buffers above this size, in bytes, are freed after a large message.
 const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
-impl Outbox {
+impl StdioWriter {
     /// Creates a queue for this pipe.
     pub fn new(stdin: ChildStdin) -> Self {
         Self {
             waiting: StdMutex::default(),
-            pipe: Mutex::new(Pipe {
+            pipe: Mutex::new(StdinPipe {
                 stdin: Some(stdin),
                 spare: Vec::new(),
             }),
@@ -153,7 +153,7 @@ impl Outbox {
     }
 
     /// Locks the queue. A poisoned lock is safe to use: no statement leaves the queue half changed.
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, QueuedLines> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,7 +172,7 @@ mod tests {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let outbox = Outbox::new(idle.stdin.take().unwrap());
+        let outbox = StdioWriter::new(idle.stdin.take().unwrap());
         let first = outbox.queue(&"a").unwrap();
         let second = outbox.queue(&"b").unwrap();
         let third = outbox.queue(&"c").unwrap();

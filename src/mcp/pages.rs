@@ -25,7 +25,7 @@ const TOOLS_MAX: usize = 10_000;
 
 /// One page of the tool list.
 #[derive(Debug, Default, PartialEq)]
-struct Page {
+struct ToolPage {
     /// The entries, which are checked one by one later. `null` replaces an entry that cannot be read.
     tools: Vec<Value>,
     /// The cursor of the next page. It is opaque and sent back unchanged (MCP 2025-11-25, pagination).
@@ -34,7 +34,7 @@ struct Page {
 
 /// A page as the server sent it.
 #[derive(Deserialize)]
-struct RawPage<'a> {
+struct RawToolPage<'a> {
     #[serde(borrow, default)]
     tools: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "nextCursor")]
@@ -48,7 +48,7 @@ pub async fn list_tools(
     peer: &Peer<RoleClient>,
     bytes_max: usize,
 ) -> Result<Vec<Value>, ConnectError> {
-    let mut budget = Budget::new(bytes_max);
+    let mut budget = PageBudget::new(bytes_max);
     let mut tools = Vec::new();
     let mut seen = HashSet::new();
     let mut cursor = None;
@@ -89,7 +89,7 @@ pub async fn list_tools(
 
 /// Whether all tools of a page were listed before. Some servers end their list with an empty cursor, and
 /// answer that cursor with the first page.
-fn is_repeated(page: &Page, before: &[Value]) -> bool {
+fn is_repeated(page: &ToolPage, before: &[Value]) -> bool {
     let name_of = |tool: &Value| tool.get("name").map(Value::to_string);
     let Some(first) = page.tools.first().and_then(name_of) else {
         return false;
@@ -110,7 +110,7 @@ fn is_unknown_method(code: i64) -> bool {
 
 /// The budget for the remaining pages.
 #[derive(Debug)]
-struct Budget {
+struct PageBudget {
     /// The size limit of all pages, in bytes.
     bytes_max: usize,
     /// The bytes that are left.
@@ -119,7 +119,7 @@ struct Budget {
     weight: usize,
 }
 
-impl Budget {
+impl PageBudget {
     /// Creates a full budget.
     fn new(bytes_max: usize) -> Self {
         Self {
@@ -156,8 +156,8 @@ impl Budget {
 async fn list_page(
     peer: &Peer<RoleClient>,
     cursor: Option<Value>,
-    budget: &mut Budget,
-) -> Result<Page, ConnectError> {
+    budget: &mut PageBudget,
+) -> Result<ToolPage, ConnectError> {
     let result = peer.send_request(request_for(cursor)).await;
     let result = result.map_err(|error| match error {
         ServiceError::McpError(error) if error.code == TOO_LARGE => budget.used_up(),
@@ -190,23 +190,23 @@ fn request_for(cursor: Option<Value>) -> ClientRequest {
 }
 
 /// Parses a page: an object, or a bare list. An entry that cannot be parsed is dropped; the others stay.
-fn read_page(raw: &str) -> serde_json::Result<Page> {
+fn read_page(raw: &str) -> serde_json::Result<ToolPage> {
     if raw.starts_with('[') {
         return Ok(entries_of(raw));
     }
-    let page: Option<RawPage<'_>> = serde_json::from_str(raw)?;
-    let Some(RawPage { tools, next }) = page else {
-        return Ok(Page::default());
+    let page: Option<RawToolPage<'_>> = serde_json::from_str(raw)?;
+    let Some(RawToolPage { tools, next }) = page else {
+        return Ok(ToolPage::default());
     };
-    let mut page = tools.map_or_else(Page::default, |tools| entries_of(tools.get()));
+    let mut page = tools.map_or_else(ToolPage::default, |tools| entries_of(tools.get()));
     let next: Option<Value> = next.and_then(|next| read_lenient(next.get()).ok());
     page.next = next.filter(|next| !matches!(next, Value::Null | Value::Bool(false)));
     Ok(page)
 }
 
 /// Returns the entries of a list, or an empty page for any other value.
-fn entries_of(raw: &str) -> Page {
-    let mut page = Page::default();
+fn entries_of(raw: &str) -> ToolPage {
+    let mut page = ToolPage::default();
     let entries: Option<Vec<&RawValue>> = serde_json::from_str(raw).ok();
     for entry in entries.into_iter().flatten() {
         page.tools
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn all_pages_share_one_budget() {
         let page = format!(r#"{{"tools":["{}"]}}"#, "x".repeat(99_986));
-        let mut budget = Budget::new(1_000_000);
+        let mut budget = PageBudget::new(1_000_000);
         for number in 0..10 {
             assert!(budget.take(&page).is_ok(), "page {number}");
         }
@@ -294,13 +294,13 @@ mod tests {
             assert!(!is_repeated(&page(other), &first.tools), "{other}");
         }
         assert!(!is_repeated(&first, &[]));
-        assert!(!is_repeated(&Page::default(), &first.tools));
+        assert!(!is_repeated(&ToolPage::default(), &first.tools));
     }
 
     #[test]
     fn a_page_of_tiny_values_is_refused_before_it_is_read() {
         let page = format!(r#"{{"tools":[{}0]}}"#, "0,".repeat(200_000));
-        assert!(Budget::new(1_000_000).take(&page).is_err());
-        assert!(Budget::new(16 << 20).take(&page).is_ok());
+        assert!(PageBudget::new(1_000_000).take(&page).is_err());
+        assert!(PageBudget::new(16 << 20).take(&page).is_ok());
     }
 }

@@ -19,13 +19,13 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    allowance::{Allowance, Pace},
+    allowance::{TokenBucket, RefillRate},
     error::ConnectError,
-    lines::{Line, Lines},
+    lines::{BoundedLine, LineReader},
 };
 use crate::{
-    config::{RunAs, Stdio},
-    isolation::{self, Registration},
+    config::{RunAsUser, StdioSettings},
+    isolation::{self, ProgramRegistration},
     name::BridgeName,
     plain_text,
     secret::Redactor,
@@ -42,7 +42,7 @@ const TAIL_LINES: usize = 50;
 /// The longest line of stderr kept, in bytes.
 const STDERR_LINE_BYTES_MAX: usize = 4 << 10;
 /// The rate at which stderr is read, at once and in the long run.
-const STDERR_PACE: Pace = Pace {
+const STDERR_PACE: RefillRate = RefillRate {
     burst: 4 << 20,
     per_second: 1 << 20,
 };
@@ -57,7 +57,7 @@ const LOGGED_LINES_PER_SECOND: u32 = 50;
 
 /// The last output of a server: its stderr and its exit status. It outlives the process.
 #[derive(Debug, Default)]
-pub struct LastWords {
+pub struct LastOutput {
     /// The last lines of stderr, with secrets redacted.
     lines: Mutex<VecDeque<String>>,
     /// The exit status, once the process has exited.
@@ -66,7 +66,7 @@ pub struct LastWords {
     not_started: OnceLock<i32>,
 }
 
-impl LastWords {
+impl LastOutput {
     /// Returns the last lines of stderr, oldest first.
     pub fn lines(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +79,7 @@ impl LastWords {
     }
 
     /// Returns the error for a program that could not be executed.
-    pub fn not_started(&self, stdio: &Stdio) -> Option<ConnectError> {
+    pub fn not_started(&self, stdio: &StdioSettings) -> Option<ConnectError> {
         let number = *self.not_started.get()?;
         let error = io::Error::from_raw_os_error(number);
         Some(spawn_error(stdio, exec_reason(&error, stdio)))
@@ -105,41 +105,41 @@ impl LastWords {
 
 /// A running server. Dropping this value kills its process group.
 #[derive(Debug)]
-pub struct Process {
+pub struct ServerProcess {
     /// The leader of the group.
     child: Child,
     /// The process group, until it was killed and its leader was reaped.
     group: Option<Pid>,
     /// Its last output.
-    last_words: Arc<LastWords>,
+    last_words: Arc<LastOutput>,
     /// The task that reads its stderr, until that ends.
     stderr: Option<JoinHandle<()>>,
     /// How long it may take to exit after its stdin closed.
     grace: Duration,
     /// Dropped when the group has ended, so that processes that left the group are ended too.
-    registration: Option<Registration>,
+    registration: Option<ProgramRegistration>,
 }
 
 /// The pipes of a started server.
 #[derive(Debug)]
-pub struct Pipes {
+pub struct ProcessPipes {
     /// Takes the messages to the server.
     pub stdin: ChildStdin,
     /// Returns the messages of the server.
     pub stdout: ChildStdout,
 }
 
-impl Process {
+impl ServerProcess {
     /// Starts the program and a task that drains its stderr. A program that does not exist is detected later:
-    /// [`LastWords::not_started`].
+    /// [`LastOutput::not_started`].
     pub async fn start(
         bridge: &BridgeName,
-        stdio: &Stdio,
+        stdio: &StdioSettings,
         redactor: Redactor,
         tracker: &TaskTracker,
-    ) -> Result<(Self, Pipes), ConnectError> {
+    ) -> Result<(Self, ProcessPipes), ConnectError> {
         let started = isolation::spawn(command(stdio)).await;
-        let isolation::Started {
+        let isolation::RunningProgram {
             mut child,
             registration,
         } = started.map_err(|error| spawn_error(stdio, spawn_reason(&error, stdio)))?;
@@ -152,7 +152,7 @@ impl Process {
             let reason = "the operating system provided no pipes".to_owned();
             return Err(spawn_error(stdio, reason));
         };
-        let last_words = Arc::new(LastWords::default());
+        let last_words = Arc::new(LastOutput::default());
         let stderr = tracker.spawn(drain_stderr(
             bridge.clone(),
             errors,
@@ -167,7 +167,7 @@ impl Process {
             grace: CLOSE_GRACE,
             registration: Some(registration),
         };
-        let pipes = Pipes {
+        let pipes = ProcessPipes {
             stdin: input,
             stdout: output,
         };
@@ -175,7 +175,7 @@ impl Process {
     }
 
     /// The last output of the server, also after its exit.
-    pub fn last_words(&self) -> Arc<LastWords> {
+    pub fn last_words(&self) -> Arc<LastOutput> {
         Arc::clone(&self.last_words)
     }
 
@@ -256,8 +256,8 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    /// Kills the group on every path that ends without [`Process::end`]: a canceled connect or a panic. The
+impl Drop for ServerProcess {
+    /// Kills the group on every path that ends without [`ServerProcess::end`]: a canceled connect or a panic. The
     /// runtime reaps the leader.
     fn drop(&mut self) {
         self.signal(Signal::KILL);
@@ -265,7 +265,7 @@ impl Drop for Process {
 }
 
 /// Builds the configured command in a new process group.
-fn command(stdio: &Stdio) -> Command {
+fn command(stdio: &StdioSettings) -> Command {
     let mut command = isolation::command(&stdio.command, &stdio.args);
     if !stdio.inherit_env {
         command.env_clear().envs(crate::config::child_environment());
@@ -295,12 +295,12 @@ fn command(stdio: &Stdio) -> Command {
 
 /// The folder in which the program runs. `None` means the bridge's own folder, which another user may not be
 /// allowed to enter.
-fn working_folder(stdio: &Stdio) -> Option<&Path> {
-    let home = || stdio.user.as_ref().map(RunAs::folder);
+fn working_folder(stdio: &StdioSettings) -> Option<&Path> {
+    let home = || stdio.user.as_ref().map(RunAsUser::folder);
     stdio.cwd.as_deref().or_else(home)
 }
 
-fn spawn_error(stdio: &Stdio, reason: String) -> ConnectError {
+fn spawn_error(stdio: &StdioSettings, reason: String) -> ConnectError {
     ConnectError::Spawn {
         command: stdio.command.clone(),
         reason,
@@ -308,7 +308,7 @@ fn spawn_error(stdio: &Stdio, reason: String) -> ConnectError {
 }
 
 /// Explains why a process does not start: its working directory is missing, or the program cannot be started.
-fn spawn_reason(error: &io::Error, stdio: &Stdio) -> String {
+fn spawn_reason(error: &io::Error, stdio: &StdioSettings) -> String {
     match (error.kind(), working_folder(stdio)) {
         (io::ErrorKind::NotFound, Some(folder)) if !folder.is_dir() => {
             format!(
@@ -327,7 +327,7 @@ fn spawn_reason(error: &io::Error, stdio: &Stdio) -> String {
 }
 
 /// Explains why a program cannot be executed.
-fn exec_reason(error: &io::Error, stdio: &Stdio) -> String {
+fn exec_reason(error: &io::Error, stdio: &StdioSettings) -> String {
     match (error.kind(), &stdio.user) {
         (io::ErrorKind::NotFound, _) => {
             "no such program on PATH; install it or write its full path".to_owned()
@@ -353,10 +353,10 @@ fn exec_reason(error: &io::Error, stdio: &Stdio) -> String {
 async fn drain_stderr(
     bridge: BridgeName,
     stderr: ChildStderr,
-    last_words: Arc<LastWords>,
+    last_words: Arc<LastOutput>,
     redactor: Redactor,
 ) {
-    let lines = Lines::new(
+    let lines = LineReader::new(
         BufReader::with_capacity(64 << 10, stderr),
         STDERR_LINE_BYTES_MAX,
     )
@@ -369,19 +369,19 @@ async fn drain_stderr(
 /// The loop of [`drain_stderr`].
 async fn copy_lines<R: AsyncBufRead + Unpin>(
     bridge: &BridgeName,
-    mut lines: Lines<R>,
-    last_words: &LastWords,
+    mut lines: LineReader<R>,
+    last_words: &LastOutput,
     redactor: &Redactor,
 ) -> io::Result<()> {
     let mut second = tokio::time::Instant::now();
     let (mut logged, mut muted) = (0_u32, 0_u64);
     let (mut is_open, mut is_first) = (true, true);
-    let mut allowance = Allowance::new(STDERR_PACE, std::time::Instant::now());
+    let mut allowance = TokenBucket::new(STDERR_PACE, std::time::Instant::now());
     while is_open {
         rest(&mut allowance).await;
         let text = if let Some(line) = lines.next().await? {
             allowance.take(cost_of(&line), std::time::Instant::now());
-            if let (Line::Whole(line), true) = (&line, std::mem::take(&mut is_first))
+            if let (BoundedLine::Whole(line), true) = (&line, std::mem::take(&mut is_first))
                 && let Some(number) = isolation::not_started(line)
             {
                 last_words.not_started.get_or_init(|| number);
@@ -414,7 +414,7 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
 }
 
 /// Waits until stderr may be read again.
-async fn rest(allowance: &mut Allowance) {
+async fn rest(allowance: &mut TokenBucket) {
     let wait = allowance.wait_for(STDERR_STEP, std::time::Instant::now());
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
@@ -422,22 +422,22 @@ async fn rest(allowance: &mut Allowance) {
 }
 
 /// The cost of a line of stderr.
-fn cost_of(line: &Line<'_>) -> u64 {
+fn cost_of(line: &BoundedLine<'_>) -> u64 {
     let cost = match line {
-        Line::Whole(line) => line.len() + STDERR_LINE_COST,
-        Line::TooLong { head, .. } => head.len() + STDERR_LINE_COST,
-        Line::Passing(bytes) => bytes.div_ceil(STDERR_PASSED_DIVISOR),
+        BoundedLine::Whole(line) => line.len() + STDERR_LINE_COST,
+        BoundedLine::TooLong { head, .. } => head.len() + STDERR_LINE_COST,
+        BoundedLine::Passing(bytes) => bytes.div_ceil(STDERR_PASSED_DIVISOR),
     };
     u64::try_from(cost).unwrap_or(u64::MAX)
 }
 
 /// The text that is kept of a line: plain text without secrets. Color codes are removed first, because they
 /// may split a secret.
-fn words_of(line: &Line<'_>, redactor: &Redactor) -> String {
+fn words_of(line: &BoundedLine<'_>, redactor: &Redactor) -> String {
     let (bytes, is_whole) = match line {
-        Line::Passing(_) => return String::new(),
-        Line::Whole(line) => (line, true),
-        Line::TooLong { head, .. } => (head, false),
+        BoundedLine::Passing(_) => return String::new(),
+        BoundedLine::Whole(line) => (line, true),
+        BoundedLine::TooLong { head, .. } => (head, false),
     };
     let text = String::from_utf8_lossy(bytes);
     let text = plain_text::without_escape_sequences(text.trim_end());

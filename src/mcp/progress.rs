@@ -1,6 +1,6 @@
 //! Progress of a call: delivers the server's progress messages to their listeners.
 //!
-//! This costs nothing for a call without a listener. A call with a listener carries an [`Ear`] next to its
+//! This costs nothing for a call without a listener. A call with a listener carries an [`ProgressSink`] next to its
 //! message, and on the wire a progress token that is unique on its connection. The transports pass on the
 //! notifications in the order in which they arrive; rmcp would run a task for each notification and lose the
 //! order.
@@ -34,7 +34,7 @@ const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// A progress message of a call.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Progress {
+pub struct ProgressMessage {
     /// The server's text.
     pub text: String,
     /// Whether the text was cut off.
@@ -48,24 +48,24 @@ pub struct Progress {
 /// Receives the progress of one call. Only the latest message is kept: a slow reader misses earlier ones, and
 /// memory does not grow.
 #[derive(Debug)]
-pub struct Ear(watch::Sender<Progress>);
+pub struct ProgressSink(watch::Sender<ProgressMessage>);
 
 /// Travels next to a request that has a listener, never inside its message. The reference is weak, so that
 /// messages after the end of the call are dropped.
 #[derive(Debug, Clone)]
-pub struct Heard(pub Weak<Ear>);
+pub struct ProgressHandle(pub Weak<ProgressSink>);
 
 /// The listeners of one connection.
 #[derive(Debug, Clone, Default)]
-pub struct Ears(Arc<Mutex<HashMap<ProgressToken, Listening>>>);
+pub struct ProgressRegistry(Arc<Mutex<HashMap<ProgressToken, ProgressListener>>>);
 
 /// One listener.
 #[derive(Debug)]
-struct Listening {
+struct ProgressListener {
     /// The request whose progress is wanted.
     request: RequestId,
     /// The receiver.
-    ear: Weak<Ear>,
+    ear: Weak<ProgressSink>,
 }
 
 /// A log message that is passed on. Debug messages are not.
@@ -77,25 +77,25 @@ struct LogMessage {
     data: Value,
 }
 
-impl Ear {
+impl ProgressSink {
     /// Creates a receiver and the channel from which its messages are read.
-    pub fn new() -> (Arc<Self>, watch::Receiver<Progress>) {
-        let (sender, receiver) = watch::channel(Progress::default());
+    pub fn new() -> (Arc<Self>, watch::Receiver<ProgressMessage>) {
+        let (sender, receiver) = watch::channel(ProgressMessage::default());
         (Arc::new(Self(sender)), receiver)
     }
 
     /// Receives a message.
-    fn hear(&self, progress: Progress) {
+    fn hear(&self, progress: ProgressMessage) {
         self.0.send_replace(progress);
     }
 }
 
-/// Whether a notification is for [`Ears`].
+/// Whether a notification is for [`ProgressRegistry`].
 pub fn is_progress(method: &str) -> bool {
     matches!(method, PROGRESS | MESSAGE)
 }
 
-impl Ears {
+impl ProgressRegistry {
     /// Registers the listener of a message that is about to be sent, and removes listeners whose calls have
     /// ended.
     pub fn note(&self, message: &TxJsonRpcMessage<RoleClient>) {
@@ -105,14 +105,14 @@ impl Ears {
         let ClientRequest::CallToolRequest(call) = &request.request else {
             return;
         };
-        let Some(Heard(ear)) = call.extensions.get::<Heard>() else {
+        let Some(ProgressHandle(ear)) = call.extensions.get::<ProgressHandle>() else {
             return;
         };
         let meta = call.extensions.get::<RequestMetaObject>();
         let Some(token) = meta.and_then(RequestMetaObject::get_progress_token) else {
             return;
         };
-        let listening = Listening {
+        let listening = ProgressListener {
             request: request.id.clone(),
             ear: Weak::clone(ear),
         };
@@ -130,7 +130,7 @@ impl Ears {
         }
         if let Some(params) = params::<ProgressNotificationParam>(PROGRESS, message) {
             if let Some(ear) = of_token(&table, &params.progress_token) {
-                ear.hear(Progress::of_progress(params));
+                ear.hear(ProgressMessage::of_progress(params));
             }
             return;
         }
@@ -142,12 +142,12 @@ impl Ears {
         };
         let listening = table.values().find(|it| it.request == request);
         if let Some(ear) = listening.and_then(|it| it.ear.upgrade()) {
-            ear.hear(Progress::of_text(words(params.data)));
+            ear.hear(ProgressMessage::of_text(words(params.data)));
         }
     }
 }
 
-impl Progress {
+impl ProgressMessage {
     /// Converts a progress notification.
     fn of_progress(params: ProgressNotificationParam) -> Self {
         Self {
@@ -170,7 +170,7 @@ impl Progress {
 }
 
 /// Finds the listener for a token. Some servers send a number back as text.
-fn of_token(table: &HashMap<ProgressToken, Listening>, token: &ProgressToken) -> Option<Arc<Ear>> {
+fn of_token(table: &HashMap<ProgressToken, ProgressListener>, token: &ProgressToken) -> Option<Arc<ProgressSink>> {
     let found = table.get(token).or_else(|| match &token.0 {
         RequestId::String(text) => table.get(&ProgressToken(RequestId::Number(text.parse().ok()?))),
         RequestId::Number(_) => None,
@@ -181,11 +181,11 @@ fn of_token(table: &HashMap<ProgressToken, Listening>, token: &ProgressToken) ->
 /// Parses the parameters of a notification, if its method matches.
 fn params<T: DeserializeOwned>(method: &str, message: &[u8]) -> Option<T> {
     #[derive(Deserialize)]
-    struct Notification<T> {
+    struct RawNotification<T> {
         method: String,
         params: T,
     }
-    let notification: Notification<T> = serde_json::from_slice(message).ok()?;
+    let notification: RawNotification<T> = serde_json::from_slice(message).ok()?;
     (notification.method == method).then_some(notification.params)
 }
 
@@ -215,12 +215,12 @@ mod tests {
     use super::*;
 
     /// A call with a token and a listener.
-    fn call(id: i64, ear: &Arc<Ear>) -> TxJsonRpcMessage<RoleClient> {
+    fn call(id: i64, ear: &Arc<ProgressSink>) -> TxJsonRpcMessage<RoleClient> {
         let mut call = CallToolRequest::new(CallToolRequestParams::new("count"));
         let token = ProgressToken(RequestId::Number(id + 100));
         let meta = RequestMetaObject::with_progress_token(token);
         call.extensions.insert(meta);
-        call.extensions.insert(Heard(Arc::downgrade(ear)));
+        call.extensions.insert(ProgressHandle(Arc::downgrade(ear)));
         JsonRpcMessage::request(ClientRequest::CallToolRequest(call), RequestId::Number(id))
     }
 
@@ -240,8 +240,8 @@ mod tests {
 
     #[test]
     fn each_call_hears_of_itself_alone() {
-        let ears = Ears::default();
-        let ((one, heard_one), (two, heard_two)) = (Ear::new(), Ear::new());
+        let ears = ProgressRegistry::default();
+        let ((one, heard_one), (two, heard_two)) = (ProgressSink::new(), ProgressSink::new());
         ears.note(&call(1, &one));
         ears.note(&call(2, &two));
         ears.hear(&progress(&json!(101), "first"), || None);
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn a_log_message_is_heard_where_its_call_is_known() {
-        let ears = Ears::default();
-        let (ear, mut heard) = Ear::new();
+        let ears = ProgressRegistry::default();
+        let (ear, mut heard) = ProgressSink::new();
         ears.note(&call(1, &ear));
         ears.hear(&log("info", &json!("whose?")), || None);
         ears.hear(&log("info", &json!("another's")), || {
@@ -282,14 +282,14 @@ mod tests {
 
     #[test]
     fn a_call_that_is_over_is_forgotten_and_long_words_are_cut() {
-        let ears = Ears::default();
-        let (ear, heard) = Ear::new();
+        let ears = ProgressRegistry::default();
+        let (ear, heard) = ProgressSink::new();
         ears.note(&call(1, &ear));
         ears.hear(&progress(&json!(101), &"ü".repeat(9_000)), || None);
         assert!(heard.borrow().is_cut && heard.borrow().text.len() <= TEXT_BYTES_MAX);
         drop(ear);
         ears.hear(&progress(&json!(101), "too late"), || None);
-        let (other, _heard) = Ear::new();
+        let (other, _heard) = ProgressSink::new();
         ears.note(&call(2, &other));
         assert_eq!(ears.0.lock().unwrap().len(), 1, "the first is gone");
     }

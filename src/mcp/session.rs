@@ -1,4 +1,4 @@
-//! [`Session`]: a live connection to a server, over any transport.
+//! [`ServerSession`]: a live connection to a server, over any transport.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,15 +16,15 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    connect::Known,
+    connect::DetectedProtocol,
     decode::raw_result,
     error::{CallError, ConnectError},
-    http::{self as transport, Passed},
+    http::{self as transport, CallHeaders},
     openapi::OpenApiSession,
     pages,
-    process::LastWords,
-    progress::{Ear, Heard},
-    unasked::Unasked,
+    process::LastOutput,
+    progress::{ProgressSink, ProgressHandle},
+    unasked::UnsolicitedMessages,
 };
 use crate::{name::ToolName, secret::Redactor};
 
@@ -54,23 +54,23 @@ impl ServerInfo {
     }
 }
 
-/// A live connection. Clones are cheap. It ends when the server exits or [`Session::close`] is called.
+/// A live connection. Clones are cheap. It ends when the server exits or [`ServerSession::close`] is called.
 #[derive(Debug)]
-pub struct Session {
+pub struct ServerSession {
     /// The connection that carries the calls.
-    link: Link,
+    link: ServerConnection,
     /// What the server reported about itself.
     pub server: ServerInfo,
     /// What the connect found out, for the next connect.
-    pub known: Known,
+    pub known: DetectedProtocol,
     /// The child's last output, for a stdio server.
-    pub last_words: Option<Arc<LastWords>>,
+    pub last_words: Option<Arc<LastOutput>>,
     /// The process group, for a stdio server.
     pub group: Option<u32>,
     /// Notified when the server's tool list has changed.
     pub tools_changed: Arc<Notify>,
     /// Handles what the server sends unasked.
-    pub(super) unasked: Unasked,
+    pub(super) unasked: UnsolicitedMessages,
     /// Canceled when the connection has ended and its cleanup is complete.
     pub(super) ended: CancellationToken,
     /// Cancel to end the connection.
@@ -79,23 +79,23 @@ pub struct Session {
 
 /// The two kinds of connection.
 #[derive(Debug)]
-pub(super) enum Link {
+pub(super) enum ServerConnection {
     /// An MCP connection through rmcp.
     Mcp {
         /// Sends requests.
         peer: Peer<RoleClient>,
         /// Runs the task that reports an abandoned call to the server.
         tracker: TaskTracker,
-        /// The limit behind [`CallError::TooLarge`], in bytes.
+        /// The limit behind [`CallError::SchemaSizeError`], in bytes.
         result_bytes_max: usize,
     },
     /// An HTTP service that does not speak MCP.
     OpenApi(OpenApiSession),
 }
 
-impl Session {
+impl ServerSession {
     /// Creates a session; [`super::connect`] opens the connection.
-    pub(super) fn new(link: Link, server: ServerInfo, known: Known) -> Self {
+    pub(super) fn new(link: ServerConnection, server: ServerInfo, known: DetectedProtocol) -> Self {
         Self {
             link,
             server,
@@ -103,7 +103,7 @@ impl Session {
             last_words: None,
             group: None,
             tools_changed: Arc::default(),
-            unasked: Unasked::default(),
+            unasked: UnsolicitedMessages::default(),
             ended: CancellationToken::new(),
             stop: CancellationToken::new(),
         }
@@ -112,7 +112,7 @@ impl Session {
     /// Returns all pages of the server's tool list, as the server wrote them.
     pub async fn list_tools(&self, limit: Duration) -> Result<Vec<Value>, ConnectError> {
         match &self.link {
-            Link::Mcp { peer, .. } => {
+            ServerConnection::Mcp { peer, .. } => {
                 let late = |_| ConnectError::Timeout {
                     step: "tools/list",
                     after: limit,
@@ -124,15 +124,15 @@ impl Session {
                     (listed, _) => listed.map_err(late)?,
                 }
             }
-            Link::OpenApi(session) => Ok(session.list_tools()),
+            ServerConnection::OpenApi(session) => Ok(session.list_tools()),
         }
     }
 
     /// Operations of an OpenAPI service that could not become tools, one line each.
     pub fn flaws(&self) -> Vec<String> {
         match &self.link {
-            Link::Mcp { .. } => Vec::new(),
-            Link::OpenApi(session) => session.flaws(),
+            ServerConnection::Mcp { .. } => Vec::new(),
+            ServerConnection::OpenApi(session) => session.flaws(),
         }
     }
 
@@ -144,11 +144,11 @@ impl Session {
         tool: &ToolName,
         arguments: Map<String, Value>,
         passed: &HeaderMap,
-        ear: Option<&Arc<Ear>>,
+        ear: Option<&Arc<ProgressSink>>,
         limit: Duration,
     ) -> Result<String, CallError> {
         match &self.link {
-            Link::Mcp {
+            ServerConnection::Mcp {
                 peer,
                 tracker,
                 result_bytes_max,
@@ -158,11 +158,11 @@ impl Session {
                 trace_into(passed, &mut params);
                 let mut request = CallToolRequest::new(params);
                 if !passed.is_empty() {
-                    request.extensions.insert(Passed(passed.clone()));
+                    request.extensions.insert(CallHeaders(passed.clone()));
                 }
                 let mut options = PeerRequestOptions::no_options();
                 if let Some(ear) = ear {
-                    request.extensions.insert(Heard(Arc::downgrade(ear)));
+                    request.extensions.insert(ProgressHandle(Arc::downgrade(ear)));
                     options.meta = self.known.is_modern.then(asks_for_log);
                 }
                 let request = ClientRequest::CallToolRequest(request);
@@ -172,7 +172,7 @@ impl Session {
                     .map_err(|_| CallError::NotSent("the connection has ended".to_owned()))?;
                 answer(handle, tracker, limit, *result_bytes_max).await
             }
-            Link::OpenApi(session) => {
+            ServerConnection::OpenApi(session) => {
                 timeout(limit, session.call(tool.as_str(), arguments, passed))
                     .await
                     .unwrap_or(Err(CallError::Timeout(limit)))
@@ -202,7 +202,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for ServerSession {
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -236,7 +236,7 @@ async fn answer(
     limit: Duration,
     result_bytes_max: usize,
 ) -> Result<String, CallError> {
-    let mut flight = Flight {
+    let mut flight = CancelableRequest {
         handle: Some(handle),
         tracker,
     };
@@ -254,14 +254,14 @@ async fn answer(
 }
 
 /// A request in flight. Dropping it before the answer arrives tells the server to cancel.
-struct Flight<'a> {
+struct CancelableRequest<'a> {
     /// The request, until it is answered.
     handle: Option<RequestHandle<RoleClient>>,
     /// Runs the task that sends the cancellation.
     tracker: &'a TaskTracker,
 }
 
-impl Drop for Flight<'_> {
+impl Drop for CancelableRequest<'_> {
     fn drop(&mut self) {
         if let Some(handle) = self.handle.take() {
             self.tracker.spawn(async move {

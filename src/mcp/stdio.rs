@@ -17,13 +17,13 @@ use tokio::{
 };
 
 use super::{
-    decode::Decoder,
+    decode::MessageDecoder,
     exit::ExitWatch,
-    inbox::Inbox,
-    outbox::Outbox,
-    process::{Pipes, Process},
-    progress::Heard,
-    unasked::Unasked,
+    inbox::StdioReader,
+    outbox::StdioWriter,
+    process::{ProcessPipes, ServerProcess},
+    progress::ProgressHandle,
+    unasked::UnsolicitedMessages,
 };
 use crate::secret::Redactor;
 
@@ -37,36 +37,36 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct StdioTransport {
     /// The process; `close` ends it.
-    process: Arc<Mutex<Process>>,
+    process: Arc<Mutex<ServerProcess>>,
     /// Its stdin, until `close`.
-    outbox: Arc<Outbox>,
+    outbox: Arc<StdioWriter>,
     /// Its stdout.
-    inbox: Inbox<BufReader<ChildStdout>>,
+    inbox: StdioReader<BufReader<ChildStdout>>,
     /// Knows the requests in flight.
-    decoder: Arc<Decoder>,
+    decoder: Arc<MessageDecoder>,
     /// Notified when a write fails. The session then ends, although stdout may stay open.
     broken: Arc<Notify>,
     /// Detects that the process has exited, even if another process keeps stdout open.
     exit: ExitWatch,
     /// Handles what the server sends unasked.
-    unasked: Unasked,
+    unasked: UnsolicitedMessages,
 }
 
 impl StdioTransport {
     /// Creates the transport of a started process. What the server sends unasked goes to `unasked`, which
     /// also limits the size of an answer.
     pub fn new(
-        process: Arc<Mutex<Process>>,
-        pipes: Pipes,
-        unasked: Unasked,
+        process: Arc<Mutex<ServerProcess>>,
+        pipes: ProcessPipes,
+        unasked: UnsolicitedMessages,
         redactor: Redactor,
     ) -> Self {
         let stdout = BufReader::with_capacity(64 << 10, pipes.stdout);
-        let decoder = Arc::new(Decoder::new(unasked.clone(), redactor));
+        let decoder = Arc::new(MessageDecoder::new(unasked.clone(), redactor));
         Self {
             process,
-            outbox: Arc::new(Outbox::new(pipes.stdin)),
-            inbox: Inbox::new(stdout, Arc::clone(&decoder), unasked.clone()),
+            outbox: Arc::new(StdioWriter::new(pipes.stdin)),
+            inbox: StdioReader::new(stdout, Arc::clone(&decoder), unasked.clone()),
             decoder,
             broken: Arc::new(Notify::new()),
             exit: ExitWatch::new(),
@@ -159,7 +159,7 @@ impl<'a> PlainCall<'a> {
             return None;
         };
         let meta = call.extensions.get::<RequestMetaObject>();
-        let is_heard = call.extensions.get::<Heard>().is_some();
+        let is_heard = call.extensions.get::<ProgressHandle>().is_some();
         if is_heard || meta.is_some_and(|meta| meta.protocol_version().is_some()) {
             return None;
         }

@@ -1,9 +1,9 @@
-//! [`Unasked`]: handles what the server of one session sends without being asked.
+//! [`UnsolicitedMessages`]: handles what the server of one session sends without being asked.
 //!
 //! A server may send requests, notifications, log lines and junk at any time. rmcp would run a task for each
 //! of them, so they never reach rmcp: the transports pass them to this value instead. Pings and requests are
 //! answered from a bounded queue, a changed tool list sets a flag, and the rest is dropped. All of it counts
-//! against an [`Allowance`]. When a server has used it up, its session ends, and the status of the bridge
+//! against an [`TokenBucket`]. When a server has used it up, its session ends, and the status of the bridge
 //! tells why.
 
 use std::{
@@ -23,11 +23,11 @@ use rmcp::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::allowance::{Allowance, Pace};
+use super::allowance::{TokenBucket, RefillRate};
 
 /// How much a server may send at once and in the long run. A well-behaved server that logs, prints a banner
 /// or reports progress stays far below it.
-const PACE: Pace = Pace {
+const PACE: RefillRate = RefillRate {
     burst: 8 << 20,
     per_second: 256 << 10,
 };
@@ -76,7 +76,7 @@ pub const DOES_NOT_READ: &str = "the server sent requests faster than it reads t
 
 /// The size limits for answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct AnswerLimits {
     /// The limit for the answer to a call, in bytes.
     pub result_bytes_max: usize,
     /// The limit for all pages of a tool list together, in bytes.
@@ -85,17 +85,17 @@ pub struct Bounds {
 
 /// One value per session. Clones are cheap.
 #[derive(Debug, Clone)]
-pub struct Unasked(Arc<Inner>);
+pub struct UnsolicitedMessages(Arc<UnsolicitedState>);
 
 /// The state that the clones share.
 #[derive(Debug)]
-struct Inner {
+struct UnsolicitedState {
     /// The size limits for answers.
-    bounds: Bounds,
+    bounds: AnswerLimits,
     /// The cost of each message, in addition to its bytes.
     message_cost: usize,
     /// How much the server may still send unasked.
-    allowance: Mutex<Allowance>,
+    allowance: Mutex<TokenBucket>,
     /// Whether anything was taken from the allowance. An answer need not lock a full one.
     is_touched: AtomicBool,
     /// The size limit of an answer that can arrive now, in bytes.
@@ -118,7 +118,7 @@ struct Inner {
     reason: OnceLock<&'static str>,
 }
 
-impl Default for Bounds {
+impl Default for AnswerLimits {
     fn default() -> Self {
         Self {
             result_bytes_max: 32 << 20,
@@ -127,29 +127,29 @@ impl Default for Bounds {
     }
 }
 
-impl Default for Unasked {
+impl Default for UnsolicitedMessages {
     fn default() -> Self {
-        Self::new(Bounds::default())
+        Self::new(AnswerLimits::default())
     }
 }
 
-impl Unasked {
+impl UnsolicitedMessages {
     /// Creates the value for a session with a child process.
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: AnswerLimits) -> Self {
         Self::with_cost(bounds, LINE_COST)
     }
 
     /// Creates the value for a session over HTTP.
-    pub fn of_events(bounds: Bounds) -> Self {
+    pub fn of_events(bounds: AnswerLimits) -> Self {
         Self::with_cost(bounds, EVENT_COST)
     }
 
     /// Creates the value for a session.
-    fn with_cost(bounds: Bounds, message_cost: usize) -> Self {
-        Self(Arc::new(Inner {
+    fn with_cost(bounds: AnswerLimits, message_cost: usize) -> Self {
+        Self(Arc::new(UnsolicitedState {
             bounds,
             message_cost,
-            allowance: Mutex::new(Allowance::new(PACE, Instant::now())),
+            allowance: Mutex::new(TokenBucket::new(PACE, Instant::now())),
             is_touched: AtomicBool::new(false),
             expected: AtomicUsize::new(0),
             tools_changed: Arc::default(),
@@ -164,7 +164,7 @@ impl Unasked {
     }
 
     /// The size limits for answers.
-    pub fn bounds(&self) -> Bounds {
+    pub fn bounds(&self) -> AnswerLimits {
         self.0.bounds
     }
 
@@ -323,7 +323,7 @@ impl Unasked {
     }
 
     /// Locks the allowance. A poisoned lock is safe to use: no statement leaves it half changed.
-    fn allowance(&self) -> MutexGuard<'_, Allowance> {
+    fn allowance(&self) -> MutexGuard<'_, TokenBucket> {
         self.0
             .allowance
             .lock()
@@ -345,14 +345,14 @@ mod tests {
     #[test]
     fn a_flood_ends_the_session_and_says_why() {
         for send in [
-            (|it: &Unasked| it.note(100)) as fn(&Unasked),
+            (|it: &UnsolicitedMessages| it.note(100)) as fn(&UnsolicitedMessages),
             |it| it.request(RequestId::Number(1), "ping", 40),
             |it| {
                 it.notification("notifications/tools/list_changed", 60);
             },
             |it| it.skipped(16 << 10),
         ] {
-            let unasked = Unasked::default();
+            let unasked = UnsolicitedMessages::default();
             for _ in 0..1_000 {
                 send(&unasked);
                 while unasked.take_owed().is_some() {}
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn answers_pay_for_what_is_printed_beside_them() {
-        let unasked = Unasked::default();
+        let unasked = UnsolicitedMessages::default();
         for _ in 0..10_000 {
             unasked.note(50_000);
             unasked.answered(10);
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_server_is_not_read_while_it_does_not_take_its_answers() {
-        let unasked = Unasked::default();
+        let unasked = UnsolicitedMessages::default();
         for number in 0..64 {
             assert!(unasked.room().now_or_never().is_some(), "{number}");
             unasked.request(RequestId::Number(number), "ping", 40);
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn what_needs_a_capability_is_refused() {
-        let unasked = Unasked::default();
+        let unasked = UnsolicitedMessages::default();
         unasked.request(RequestId::Number(1), "roots/list", 80);
         let owed = serde_json::to_string(&unasked.take_owed().unwrap()).unwrap();
         assert!(owed.contains("-32601"), "{owed}");
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn rmcp_hears_of_a_few_notifications_at_most() {
-        let unasked = Unasked::default();
+        let unasked = UnsolicitedMessages::default();
         let passed = (0..1_000)
             .filter(|_| unasked.notification("notifications/cancelled", 80))
             .count();

@@ -1,4 +1,4 @@
-//! [`Watched`]: a transport that answers its server's requests itself, and ends when the server sends too
+//! [`WatchedTransport`]: a transport that answers its server's requests itself, and ends when the server sends too
 //! much.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rmcp::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::unasked::{DOES_NOT_READ, Unasked};
+use super::unasked::{DOES_NOT_READ, UnsolicitedMessages};
 
 /// How long the queue of answers may stay full. The server either sends requests faster than it reads the
 /// answers, or reads nothing.
@@ -21,20 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 type Sending<E> = BoxFuture<'static, Result<(), E>>;
 
 /// A transport and what its server sends unasked.
-pub struct Watched<T: Transport<RoleClient>> {
+pub struct WatchedTransport<T: Transport<RoleClient>> {
     /// The transport.
     inner: T,
     /// Handles what the server sends unasked; the transport passes it on.
-    unasked: Unasked,
+    unasked: UnsolicitedMessages,
     /// The answer that is being sent.
     sending: Option<Sending<T::Error>>,
     /// Since when the queue of answers is full.
     full_since: Option<Instant>,
 }
 
-impl<T: Transport<RoleClient>> Watched<T> {
+impl<T: Transport<RoleClient>> WatchedTransport<T> {
     /// Wraps a transport that reports to `unasked`.
-    pub fn new(inner: T, unasked: Unasked) -> Self {
+    pub fn new(inner: T, unasked: UnsolicitedMessages) -> Self {
         Self {
             inner,
             unasked,
@@ -58,7 +58,7 @@ impl<T: Transport<RoleClient>> Watched<T> {
     }
 }
 
-impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
+impl<T: Transport<RoleClient>> Transport<RoleClient> for WatchedTransport<T> {
     type Error = T::Error;
 
     fn send(

@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Operation, Style, mcpo,
-    operation::{Model, encoded_path, json_text},
+    Operation, DocumentFlavor, mcpo,
+    operation::{PydanticModel, encoded_path, json_text},
 };
 
 /// A document, ready to serve.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Document {
+pub struct RenderedDocument {
     /// The JSON.
     pub body: Bytes,
     /// A strong entity tag of the body, in quotes.
@@ -25,7 +25,7 @@ pub struct Document {
 
 /// The parts of a document besides its operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Frame<'a> {
+pub struct DocumentMetadata<'a> {
     /// `info.title`.
     pub title: &'a str,
     /// `info.version`.
@@ -46,13 +46,13 @@ pub struct Frame<'a> {
 const TAG_CHARS_MAX: usize = 2_000;
 
 /// Builds one document with the tools of all bridges, at `{path_prefix}/{bridge}/{tool}`. Needs operations of
-/// [`Style::Native`] with the ids from [`super::IdOwners::ids`].
+/// [`DocumentFlavor::Native`] with the ids from [`super::OperationIdOwners::ids`].
 pub fn merged<'a>(
-    frame: &Frame<'_>,
+    frame: &DocumentMetadata<'_>,
     operations: impl IntoIterator<Item = (&'a Operation, &'a str)>,
-) -> Document {
+) -> RenderedDocument {
     let operations: Vec<_> = operations.into_iter().collect();
-    write(frame, Style::Native, &operations, |operation| {
+    write(frame, DocumentFlavor::Native, &operations, |operation| {
         [frame.path_prefix, operation.bridge_path(), operation.path()].concat()
     })
 }
@@ -60,10 +60,10 @@ pub fn merged<'a>(
 /// Builds the document of one bridge's tools, at `/{tool}` below `frame.server`. All operations must have the
 /// given style.
 pub fn for_bridge<'a>(
-    frame: &Frame<'_>,
-    style: Style,
+    frame: &DocumentMetadata<'_>,
+    style: DocumentFlavor,
     operations: impl IntoIterator<Item = (&'a Operation, &'a str)>,
-) -> Document {
+) -> RenderedDocument {
     let operations: Vec<_> = operations.into_iter().collect();
     write(frame, style, &operations, |operation| {
         operation.path().to_owned()
@@ -72,11 +72,11 @@ pub fn for_bridge<'a>(
 
 /// Writes a document.
 fn write(
-    frame: &Frame<'_>,
-    style: Style,
+    frame: &DocumentMetadata<'_>,
+    style: DocumentFlavor,
     operations: &[(&Operation, &str)],
     path_of: impl Fn(&Operation) -> String,
-) -> Document {
+) -> RenderedDocument {
     let size: usize = operations
         .iter()
         .map(|(operation, id)| operation.size() + id.len())
@@ -101,7 +101,7 @@ fn write(
         out.push_str(&json_text(&path));
         out.push_str(":{\"post\":");
         operation.write(id, |model| key(&keys, model), &mut out);
-        if frame.secured && style == Style::Mcpo {
+        if frame.secured && style == DocumentFlavor::Mcpo {
             out.push_str(",\"security\":[{\"HTTPBearer\":[]}]");
         }
         out.push_str("}}");
@@ -115,14 +115,14 @@ fn write(
         out.push_str(&json_text(url));
         out.push_str("}]");
     }
-    if frame.secured && style == Style::Native {
+    if frame.secured && style == DocumentFlavor::Native {
         out.push_str(",\"security\":[{\"HTTPBearer\":[]}]");
     }
     out.push('}');
-    Document::new(out)
+    RenderedDocument::new(out)
 }
 
-impl Document {
+impl RenderedDocument {
     /// Creates a finished document with its tag.
     fn new(body: String) -> Self {
         let mut etag = String::with_capacity(34);
@@ -140,7 +140,7 @@ impl Document {
 }
 
 /// Builds the info block, in mcpo's order.
-fn info(frame: &Frame<'_>) -> Value {
+fn info(frame: &DocumentMetadata<'_>) -> Value {
     let mut info = Map::new();
     info.insert("title".to_owned(), frame.title.into());
     if !frame.description.is_empty() {
@@ -151,7 +151,7 @@ fn info(frame: &Frame<'_>) -> Value {
 }
 
 /// Writes the servers' descriptions.
-fn tags(frame: &Frame<'_>, style: Style, operations: &[&Operation], out: &mut String) {
+fn tags(frame: &DocumentMetadata<'_>, style: DocumentFlavor, operations: &[&Operation], out: &mut String) {
     let used: HashSet<&str> = operations.iter().map(|it| it.bridge_path()).collect();
     let tags: Vec<Value> = frame
         .tags
@@ -167,7 +167,7 @@ fn tags(frame: &Frame<'_>, style: Style, operations: &[&Operation], out: &mut St
             json!({"name": bridge, "description": shown})
         })
         .collect();
-    if style == Style::Native && !tags.is_empty() {
+    if style == DocumentFlavor::Native && !tags.is_empty() {
         out.push_str(",\"tags\":");
         out.push_str(&Value::Array(tags).to_string());
     }
@@ -175,24 +175,24 @@ fn tags(frame: &Frame<'_>, style: Style, operations: &[&Operation], out: &mut St
 
 /// Writes the components in use; mcpo's in the order of their keys, as FastAPI does.
 fn components(
-    frame: &Frame<'_>,
-    style: Style,
+    frame: &DocumentMetadata<'_>,
+    style: DocumentFlavor,
     operations: &[&Operation],
     keys: &HashMap<&str, String>,
     out: &mut String,
 ) {
     let mut schemas: BTreeMap<String, &str> = BTreeMap::new();
     let shared: Vec<(&str, String)> = match style {
-        Style::Native => vec![
+        DocumentFlavor::Native => vec![
             ("Error", error().to_string()),
             ("InvalidArguments", invalid_arguments().to_string()),
         ],
-        Style::Mcpo => mcpo::validation_components()
+        DocumentFlavor::Mcpo => mcpo::validation_components()
             .map(|(key, schema)| (key, schema.to_string()))
             .to_vec(),
     };
     let has_models = operations.iter().any(|one| !one.models().is_empty());
-    if style == Style::Native || has_models {
+    if style == DocumentFlavor::Native || has_models {
         schemas.extend(
             shared
                 .iter()
@@ -216,10 +216,10 @@ fn components(
             .collect();
         parts.push(format!("\"schemas\":{{{}}}", schemas.join(",")));
     }
-    if style == Style::Native {
+    if style == DocumentFlavor::Native {
         parts.push(format!("\"responses\":{}", responses()));
     }
-    if frame.secured && (style == Style::Native || !operations.is_empty()) {
+    if frame.secured && (style == DocumentFlavor::Native || !operations.is_empty()) {
         let scheme = json!({"HTTPBearer": {"type": "http", "scheme": "bearer"}});
         parts.push(format!("\"securitySchemes\":{scheme}"));
     }
@@ -261,7 +261,7 @@ fn model_keys<'a>(operations: &[(&'a Operation, &str)]) -> HashMap<&'a str, Stri
 }
 
 /// Returns the key of one model.
-fn key(keys: &HashMap<&str, String>, model: &Model) -> String {
+fn key(keys: &HashMap<&str, String>, model: &PydanticModel) -> String {
     keys.get(model.name.as_str())
         .cloned()
         .unwrap_or_else(|| mcpo::component_key(&model.name))

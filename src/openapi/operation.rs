@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     name::BridgeName,
-    schema::{Habits, Published, publish_input, publish_output},
+    schema::{SchemaFlavor, PublishedSchema, publish_input, publish_output},
     tool::Tool,
 };
 
@@ -34,7 +34,7 @@ const PATH: &AsciiSet = &CONTROLS
 
 /// Whose conventions a document follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub enum DocumentFlavor {
     /// mcp-bridge's own.
     Native,
     /// mcpo's, for one bridge.
@@ -45,7 +45,7 @@ pub enum Style {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// The conventions.
-    style: Style,
+    style: DocumentFlavor,
     /// The path below the bridge: `/` and the tool's name, encoded.
     path: String,
     /// The path of the bridge: `/` and its name, encoded.
@@ -55,7 +55,7 @@ pub struct Operation {
     /// The operation object after the id, without its closing brace.
     tail: String,
     /// mcpo's model of the arguments and of the result, which `tail` refers to with [`Operation::MODEL_KEY`].
-    models: Vec<Model>,
+    models: Vec<PydanticModel>,
     /// Other components, as key and JSON.
     components: Vec<(String, String)>,
     /// What could not be published as the server wrote it.
@@ -64,7 +64,7 @@ pub struct Operation {
 
 /// A component whose key depends on the others in the document, as in pydantic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Model {
+pub struct PydanticModel {
     /// The model's name in pydantic.
     pub name: String,
     /// Its schema as JSON.
@@ -73,10 +73,10 @@ pub struct Model {
 
 impl Operation {
     /// Translates a tool. This is the slow part of publishing; documents only assemble the results.
-    pub fn new(bridge: &BridgeName, tool: &Tool, style: Style) -> Self {
+    pub fn new(bridge: &BridgeName, tool: &Tool, style: DocumentFlavor) -> Self {
         match style {
-            Style::Native => Self::native(bridge, tool),
-            Style::Mcpo => Self::mcpo(bridge, tool),
+            DocumentFlavor::Native => Self::native(bridge, tool),
+            DocumentFlavor::Mcpo => Self::mcpo(bridge, tool),
         }
     }
 
@@ -97,7 +97,7 @@ impl Operation {
     }
 
     /// Returns mcpo's models; empty for native operations.
-    pub fn models(&self) -> &[Model] {
+    pub fn models(&self) -> &[PydanticModel] {
         &self.models
     }
 
@@ -122,7 +122,7 @@ impl Operation {
     }
 
     /// Writes the operation object. `key_of` returns the component key of a model.
-    pub fn write(&self, id: &str, key_of: impl Fn(&Model) -> String, out: &mut String) {
+    pub fn write(&self, id: &str, key_of: impl Fn(&PydanticModel) -> String, out: &mut String) {
         out.push_str(&self.head);
         out.push_str(&json_text(id));
         let mut pieces = self.tail.split(Self::MODEL_KEY);
@@ -139,7 +139,7 @@ impl Operation {
     /// Translates a tool in the native style.
     fn native(bridge: &BridgeName, tool: &Tool) -> Self {
         let prefix = component_prefix(bridge, tool);
-        let mut input = publish_input(&tool.input_schema, &prefix, Habits::NATIVE);
+        let mut input = publish_input(&tool.input_schema, &prefix, SchemaFlavor::NATIVE);
         let mut components = json_components(&mut input);
         let mut head = Map::new();
         head.insert("tags".to_owned(), json!([bridge.as_str()]));
@@ -188,7 +188,7 @@ impl Operation {
             }),
         );
         Self {
-            style: Style::Native,
+            style: DocumentFlavor::Native,
             path: encoded_path(tool.name.as_str()),
             bridge_path: encoded_path(bridge.as_str()),
             head: opened(&head),
@@ -203,7 +203,7 @@ impl Operation {
     fn mcpo(bridge: &BridgeName, tool: &Tool) -> Self {
         let name = tool.name.as_str();
         let form = format!("{name}_form_model");
-        let mut input = publish_input(&tool.input_schema, &key_prefix(&form), Habits::MCPO);
+        let mut input = publish_input(&tool.input_schema, &key_prefix(&form), SchemaFlavor::MCPO);
         let mut components = json_components(&mut input);
         let mut warnings = input.warnings;
         let mut models = Vec::new();
@@ -240,7 +240,7 @@ impl Operation {
         }
         tail.insert("responses".to_owned(), Value::Object(responses));
         Self {
-            style: Style::Mcpo,
+            style: DocumentFlavor::Mcpo,
             // mcpo does not encode paths. Only braces are encoded, because they would become a parameter.
             path: format!("/{}", name.replace('{', "%7B").replace('}', "%7D")),
             bridge_path: encoded_path(bridge.as_str()),
@@ -283,7 +283,7 @@ fn describe(head: &mut Map<String, Value>, tool: &Tool) {
 /// Returns the request body of a native tool; `None` if it has no arguments. Arguments without names go into
 /// one that has a name, because `Open WebUI` can send only named ones, and calls with `{"arguments": {…}}`
 /// are accepted everywhere.
-fn body(input: &mut Published) -> Option<Value> {
+fn body(input: &mut PublishedSchema) -> Option<Value> {
     let schema = input.schema.take();
     if input.free_form {
         let mut inner = schema;
@@ -337,11 +337,11 @@ fn key_prefix(model: &str) -> String {
 }
 
 /// Builds a model with its title, which pydantic derives from its name.
-fn model(name: String, mut schema: Value) -> Model {
+fn model(name: String, mut schema: Value) -> PydanticModel {
     if let Some(members) = schema.as_object_mut() {
         members.insert("title".to_owned(), name.clone().into());
     }
-    Model {
+    PydanticModel {
         name,
         schema: schema.to_string(),
     }
@@ -353,7 +353,7 @@ fn response(description: &str, schema: &Value) -> Value {
 }
 
 /// Takes the components of a published schema, as JSON.
-fn json_components(published: &mut Published) -> Vec<(String, String)> {
+fn json_components(published: &mut PublishedSchema) -> Vec<(String, String)> {
     std::mem::take(&mut published.components)
         .into_iter()
         .map(|(key, schema)| (key, schema.to_string()))

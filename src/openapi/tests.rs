@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{
-    Document, Frame, IdOwners, Operation, Style, available_tools, for_bridge, mcpo_ids, merged,
+    RenderedDocument, DocumentMetadata, OperationIdOwners, Operation, DocumentFlavor, available_tools, for_bridge, mcpo_ids, merged,
 };
 use crate::{
     name::{BridgeName, ToolName},
@@ -32,27 +32,27 @@ fn bridge(name: &str) -> BridgeName {
 }
 
 /// The body of a document.
-fn json(document: &Document) -> Value {
+fn json(document: &RenderedDocument) -> Value {
     serde_json::from_slice(&document.body).unwrap()
 }
 
 /// One bridge's document in mcpo's style.
-fn mcpo_document(frame: &Frame<'_>, name: &str, tools: &[Tool]) -> Document {
+fn mcpo_document(frame: &DocumentMetadata<'_>, name: &str, tools: &[Tool]) -> RenderedDocument {
     let name = bridge(name);
     let operations: Vec<Operation> = tools
         .iter()
-        .map(|tool| Operation::new(&name, tool, Style::Mcpo))
+        .map(|tool| Operation::new(&name, tool, DocumentFlavor::Mcpo))
         .collect();
     let ids = mcpo_ids(&name, tools.iter().map(|tool| &tool.name));
     let ids = ids.iter().map(String::as_str);
-    for_bridge(frame, Style::Mcpo, operations.iter().zip(ids))
+    for_bridge(frame, DocumentFlavor::Mcpo, operations.iter().zip(ids))
 }
 
 /// The merged document of `(bridge, tool)` pairs.
-fn merged_document(frame: &Frame<'_>, tools: &[(BridgeName, Tool)]) -> Document {
+fn merged_document(frame: &DocumentMetadata<'_>, tools: &[(BridgeName, Tool)]) -> RenderedDocument {
     let operations: Vec<Operation> = tools
         .iter()
-        .map(|(bridge, tool)| Operation::new(bridge, tool, Style::Native))
+        .map(|(bridge, tool)| Operation::new(bridge, tool, DocumentFlavor::Native))
         .collect();
     let ids = native_ids(tools.iter().map(|(bridge, tool)| (bridge, &tool.name)));
     merged(frame, operations.iter().zip(ids.iter().map(String::as_str)))
@@ -70,7 +70,7 @@ fn ids(pairs: &[(&str, &str)]) -> Vec<String> {
 /// Returns the native ids of tools in the given order, bridge by bridge, as the catalogue requests them.
 fn native_ids<'a>(tools: impl IntoIterator<Item = (&'a BridgeName, &'a ToolName)>) -> Vec<String> {
     let tools: Vec<_> = tools.into_iter().collect();
-    let owners = IdOwners::new(tools.iter().map(|(bridge, _)| *bridge));
+    let owners = OperationIdOwners::new(tools.iter().map(|(bridge, _)| *bridge));
     let mut named = vec![String::new(); tools.len()];
     let bridges: BTreeSet<_> = tools.iter().map(|(bridge, _)| *bridge).collect();
     for bridge in bridges {
@@ -100,12 +100,12 @@ fn every_tool_that_mcpo_serves_is_served_alike_and_more_precisely() {
         let tool = Tool::from_wire(source.clone()).unwrap();
         let theirs = &theirs["openapi"];
         let url = theirs["servers"][0]["url"].as_str().unwrap();
-        let frame = Frame {
+        let frame = DocumentMetadata {
             title: "probe-server",
             version: "9.9.9",
             description: "probe-server MCP Server",
             server: Some(url),
-            ..Frame::default()
+            ..DocumentMetadata::default()
         };
         let ours = json(&mcpo_document(&frame, url.trim_start_matches('/'), &[tool]));
         for member in ["openapi", "info", "servers"] {
@@ -244,7 +244,7 @@ fn what_mcpo_drops_is_kept() {
         .find(|tool| tool["name"] == "s_enum")
         .unwrap();
     let tool = Tool::from_wire(source.clone()).unwrap();
-    let ours = json(&mcpo_document(&Frame::default(), "x", &[tool]));
+    let ours = json(&mcpo_document(&DocumentMetadata::default(), "x", &[tool]));
     assert_eq!(
         ours["components"]["schemas"]["s_enum_form_model"],
         json!({
@@ -273,18 +273,18 @@ fn a_document_of_mcpo_is_written_in_its_order() {
         tool("a_b", query.clone()),
         tool("x.time", query),
     ];
-    let frame = Frame {
+    let frame = DocumentMetadata {
         title: "T",
         version: "1.0",
         description: "D",
         server: Some("/with space"),
         secured: true,
-        ..Frame::default()
+        ..DocumentMetadata::default()
     };
     let document = mcpo_document(&frame, "with space", &tools);
     insta::assert_snapshot!(String::from_utf8_lossy(&document.body));
     let empty = mcpo_document(
-        &Frame {
+        &DocumentMetadata {
             secured: false,
             ..frame
         },
@@ -345,18 +345,18 @@ fn our_documents_are_as_written() {
         (bridge("git"), free),
         (bridge("x.y"), none),
     ];
-    let frame = Frame {
+    let frame = DocumentMetadata {
         title: "mcp-bridge",
         version: "1",
         secured: true,
-        ..Frame::default()
+        ..DocumentMetadata::default()
     };
     let document = merged_document(&frame, &tools);
     insta::assert_json_snapshot!("merged", json(&document));
     assert_eq!(document, merged_document(&frame, &tools));
     assert_eq!(document.etag.len(), 34);
     let other = merged_document(
-        &Frame {
+        &DocumentMetadata {
             version: "2",
             ..frame
         },
@@ -364,19 +364,19 @@ fn our_documents_are_as_written() {
     );
     assert_ne!(document.etag, other.etag);
 
-    let operation = Operation::new(&tools[0].0, &tools[0].1, Style::Native);
-    let frame = Frame {
+    let operation = Operation::new(&tools[0].0, &tools[0].1, DocumentFlavor::Native);
+    let frame = DocumentMetadata {
         server: Some("/git"),
         ..frame
     };
     let one = json(&for_bridge(
         &frame,
-        Style::Native,
+        DocumentFlavor::Native,
         [(&operation, "git_walk")],
     ));
     assert_eq!(keys(&one["paths"]), ["/walk/%7Bid%7D%20%C3%BC"]);
     assert_eq!(one["servers"], json!([{"url": "/git"}]));
-    let prefixed = Frame {
+    let prefixed = DocumentMetadata {
         path_prefix: "/api",
         ..frame
     };
@@ -459,10 +459,10 @@ fn ids_do_not_depend_on_the_order_and_hardly_on_other_bridges() {
 #[test]
 fn real_tools_make_one_valid_document() {
     let tools = corpus();
-    let frame = Frame {
+    let frame = DocumentMetadata {
         title: "all",
         version: "1",
-        ..Frame::default()
+        ..DocumentMetadata::default()
     };
     let document = json(&merged_document(&frame, &tools));
     let schemas = &document["components"]["schemas"];

@@ -1,4 +1,4 @@
-//! [`Callers`] and [`Counter`]: the counters of this process.
+//! [`CallerLimiter`] and [`AggregateLimiter`]: the counters of this process.
 
 use std::{
     num::NonZeroU32,
@@ -26,14 +26,14 @@ type Keyed<C> =
 
 /// Counts the calls of each caller.
 #[derive(Debug)]
-pub(super) struct Callers<C: Clock> {
+pub(super) struct CallerLimiter<C: Clock> {
     per_minute: NonZeroU32,
     limiter: Keyed<C>,
     clock: C,
     calls: AtomicU32,
 }
 
-impl<C: Clock + Clone> Callers<C> {
+impl<C: Clock + Clone> CallerLimiter<C> {
     /// Allows each caller this many calls per minute.
     pub(super) fn new(per_minute: NonZeroU32, clock: C) -> Self {
         let quota = Quota::per_minute(per_minute);
@@ -70,13 +70,13 @@ impl<C: Clock + Clone> Callers<C> {
 
 /// Counts the calls of a group, or to a bridge.
 #[derive(Debug)]
-pub(super) struct Counter<C: Clock> {
+pub(super) struct AggregateLimiter<C: Clock> {
     per_minute: NonZeroU32,
     limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
     clock: C,
 }
 
-impl<C: Clock + Clone> Counter<C> {
+impl<C: Clock + Clone> AggregateLimiter<C> {
     /// Allows this many calls per minute.
     pub(super) fn new(per_minute: NonZeroU32, clock: C) -> Self {
         let quota = Quota::per_minute(per_minute);

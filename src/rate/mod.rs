@@ -7,5 +7,5 @@ mod shares;
 #[cfg(test)]
 mod tests;
 
-pub use rates::{Rates, TooMany};
-pub use shares::{ByCaller, CallerKey, Full, Policy, Share, Shares};
+pub use rates::{RateLimits, RateLimitError};
+pub use shares::{ByCaller, CallerKey, FairShareError, SharePolicy, FairShare, FairSharePool};

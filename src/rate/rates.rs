@@ -1,16 +1,16 @@
-//! [`Rates`]: which rate limits apply to a call, and where they are counted.
+//! [`RateLimits`]: which rate limits apply to a call, and where they are counted.
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::clock::DefaultClock;
 
-use super::local::{Callers, Counter};
-use crate::{auth::Caller, config::Config, name::BridgeName, redis::Redis};
+use super::local::{CallerLimiter, AggregateLimiter};
+use crate::{auth::Caller, config::Config, name::BridgeName, redis::RedisClient};
 
 /// A rate limit was exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} reached the limit of calls per minute; try again in {} s", .retry_after.as_secs().max(1))]
-pub struct TooMany {
+pub struct RateLimitError {
     /// The calls that were counted: `you`, `group developers`, or `all callers of bridge github`.
     pub what: String,
     /// When the next call is allowed.
@@ -24,24 +24,24 @@ pub struct TooMany {
 /// Redis, a call that a later limit refuses has already been counted by the earlier ones, because
 /// `governor` cannot undo that. It uses up part of the caller's own minute.
 #[derive(Debug)]
-pub struct Rates {
-    redis: Option<Arc<Redis>>,
-    callers: Option<Arc<Callers<DefaultClock>>>,
-    groups: HashMap<Arc<str>, Arc<Counter<DefaultClock>>>,
-    bridges: HashMap<BridgeName, Arc<Counter<DefaultClock>>>,
+pub struct RateLimits {
+    redis: Option<Arc<RedisClient>>,
+    callers: Option<Arc<CallerLimiter<DefaultClock>>>,
+    groups: HashMap<Arc<str>, Arc<AggregateLimiter<DefaultClock>>>,
+    bridges: HashMap<BridgeName, Arc<AggregateLimiter<DefaultClock>>>,
 }
 
 /// A limit that applies to a call.
 #[derive(Debug)]
-enum Bound<'a> {
-    Caller(&'a Callers<DefaultClock>, &'a Arc<str>),
-    Group(&'a Counter<DefaultClock>, &'a str),
-    Bridge(&'a Counter<DefaultClock>, &'a BridgeName),
+enum ApplicableLimit<'a> {
+    Caller(&'a CallerLimiter<DefaultClock>, &'a Arc<str>),
+    Group(&'a AggregateLimiter<DefaultClock>, &'a str),
+    Bridge(&'a AggregateLimiter<DefaultClock>, &'a BridgeName),
 }
 
-impl Rates {
+impl RateLimits {
     /// The limits of a configuration. With Redis they are counted over all replicas.
-    pub fn new(config: &Config, redis: Option<Arc<Redis>>) -> Self {
+    pub fn new(config: &Config, redis: Option<Arc<RedisClient>>) -> Self {
         let nothing = Self {
             redis: None,
             callers: None,
@@ -52,11 +52,11 @@ impl Rates {
     }
 
     /// The limits of another configuration. Unchanged limits keep their counts.
-    pub fn renew(&self, config: &Config, redis: Option<Arc<Redis>>) -> Self {
+    pub fn renew(&self, config: &Config, redis: Option<Arc<RedisClient>>) -> Self {
         let callers = config.limits.calls_per_minute.map(|limit| {
             let kept = self.callers.as_ref().filter(|it| it.per_minute() == limit);
             kept.map_or_else(
-                || Arc::new(Callers::new(limit, DefaultClock::default())),
+                || Arc::new(CallerLimiter::new(limit, DefaultClock::default())),
                 Arc::clone,
             )
         });
@@ -84,7 +84,7 @@ impl Rates {
         caller: &Caller,
         groups: &[Arc<str>],
         bridge: &BridgeName,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), RateLimitError> {
         let bounds = self.bounds(caller, groups, bridge);
         if bounds.is_empty() {
             return Ok(());
@@ -94,22 +94,22 @@ impl Rates {
     }
 
     /// Counts one call under these limits.
-    async fn count_all(&self, bounds: &[Bound<'_>]) -> Result<(), TooMany> {
+    async fn count_all(&self, bounds: &[ApplicableLimit<'_>]) -> Result<(), RateLimitError> {
         if let Some(redis) = &self.redis {
-            let counters: Vec<_> = bounds.iter().map(Bound::counter).collect();
+            let counters: Vec<_> = bounds.iter().map(ApplicableLimit::counter).collect();
             // An unreachable Redis was already logged.
             if let Ok(counted) = redis.count_all(&counters).await {
-                return counted.map_err(|refused| TooMany {
+                return counted.map_err(|refused| RateLimitError {
                     what: bounds
                         .get(refused.index)
-                        .map(Bound::what)
+                        .map(ApplicableLimit::what)
                         .unwrap_or_default(),
                     retry_after: refused.retry_after,
                 });
             }
         }
         for bound in bounds {
-            bound.count().map_err(|retry_after| TooMany {
+            bound.count().map_err(|retry_after| RateLimitError {
                 what: bound.what(),
                 retry_after,
             })?;
@@ -123,20 +123,20 @@ impl Rates {
         caller: &'a Caller,
         groups: &'a [Arc<str>],
         bridge: &'a BridgeName,
-    ) -> Vec<Bound<'a>> {
+    ) -> Vec<ApplicableLimit<'a>> {
         let mut bounds = Vec::new();
         if let Some(callers) = &self.callers {
-            bounds.push(Bound::Caller(callers, &caller.id));
+            bounds.push(ApplicableLimit::Caller(callers, &caller.id));
         }
         if !self.groups.is_empty() {
             let limited = groups.iter().filter_map(|group| {
                 let counter = self.groups.get(group)?;
-                Some(Bound::Group(counter, group))
+                Some(ApplicableLimit::Group(counter, group))
             });
             bounds.extend(limited);
         }
         if let Some(counter) = self.bridges.get(bridge) {
-            bounds.push(Bound::Bridge(counter, bridge));
+            bounds.push(ApplicableLimit::Bridge(counter, bridge));
         }
         bounds
     }
@@ -144,16 +144,16 @@ impl Rates {
 
 /// Keeps the counter if its limit is unchanged.
 fn counter(
-    kept: Option<&Arc<Counter<DefaultClock>>>,
+    kept: Option<&Arc<AggregateLimiter<DefaultClock>>>,
     per_minute: NonZeroU32,
-) -> Arc<Counter<DefaultClock>> {
+) -> Arc<AggregateLimiter<DefaultClock>> {
     match kept.filter(|kept| kept.per_minute() == per_minute) {
         Some(kept) => Arc::clone(kept),
-        None => Arc::new(Counter::new(per_minute, DefaultClock::default())),
+        None => Arc::new(AggregateLimiter::new(per_minute, DefaultClock::default())),
     }
 }
 
-impl Bound<'_> {
+impl ApplicableLimit<'_> {
     fn count(&self) -> Result<(), Duration> {
         match self {
             Self::Caller(callers, id) => callers.count(id),

@@ -1,4 +1,4 @@
-//! [`Shares`]: prevents one caller from taking a whole resource.
+//! [`FairSharePool`]: prevents one caller from taking a whole resource.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::auth::{Caller, Proof};
+use crate::auth::{Caller, AuthenticationMethod};
 
 /// Below this many units any caller may take all: so few cannot be shared fairly.
 const SHARED_FROM: usize = 8;
@@ -27,7 +27,7 @@ impl CallerKey {
     /// The key of a caller. Unauthenticated callers are distinguished by their address.
     pub fn of(caller: &Caller, peer: Option<IpAddr>) -> Self {
         let address = match caller.proof {
-            Proof::Anonymous | Proof::Loopback => peer,
+            AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback => peer,
             _ => None,
         };
         Self(HASH.hash_one((&*caller.workspace, &*caller.id, address)))
@@ -35,13 +35,13 @@ impl CallerKey {
 }
 
 /// One value for each caller.
-pub type ByCaller<T> = HashMap<CallerKey, T, BuildHasherDefault<AsItIs>>;
+pub type ByCaller<T> = HashMap<CallerKey, T, BuildHasherDefault<CallerKeyHasher>>;
 
 /// A hasher for [`CallerKey`], which is a hash already.
 #[derive(Debug, Default)]
-pub struct AsItIs(u64);
+pub struct CallerKeyHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for CallerKeyHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -59,7 +59,7 @@ impl Hasher for AsItIs {
 
 /// Why nothing was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
+pub enum FairShareError {
     /// The caller already holds its share.
     Own,
     /// Nothing is left.
@@ -68,7 +68,7 @@ pub enum Full {
 
 /// How much one caller may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
+pub enum SharePolicy {
     /// Up to three times the free amount (the dynamic thresholds of Choudhury and Hahne, IEEE/ACM
     /// Transactions on Networking 6(2), 1998). A single caller gets three quarters. However many
     /// callers take as much as they can, a part stays free for the next one.
@@ -79,28 +79,28 @@ pub enum Policy {
 
 /// A number of places, slots or bytes, and how many of them each caller holds.
 #[derive(Debug)]
-pub struct Shares {
+pub struct FairSharePool {
     max: usize,
-    policy: Policy,
-    state: Mutex<Held>,
+    policy: SharePolicy,
+    state: Mutex<ShareUsage>,
 }
 
 /// How much each caller holds.
 #[derive(Debug, Default)]
-struct Held {
+struct ShareUsage {
     total: usize,
     by_caller: ByCaller<usize>,
 }
 
 /// What a caller was given. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Share {
-    shares: Arc<Shares>,
+pub struct FairShare {
+    shares: Arc<FairSharePool>,
     caller: CallerKey,
     amount: usize,
 }
 
-impl Policy {
+impl SharePolicy {
     /// Whether a caller who holds `held` may get `amount` more if `free` of `max` are left.
     pub fn allows(self, held: usize, amount: usize, free: usize, max: usize) -> bool {
         match self {
@@ -110,9 +110,9 @@ impl Policy {
     }
 }
 
-impl Shares {
+impl FairSharePool {
     /// A resource of this size, shared by this policy.
-    pub fn new(max: usize, policy: Policy) -> Arc<Self> {
+    pub fn new(max: usize, policy: SharePolicy) -> Arc<Self> {
         Arc::new(Self {
             max,
             policy,
@@ -121,9 +121,9 @@ impl Shares {
     }
 
     /// Gives a caller an amount, immediately or not at all.
-    pub fn take(self: &Arc<Self>, caller: CallerKey, amount: usize) -> Result<Share, Full> {
+    pub fn take(self: &Arc<Self>, caller: CallerKey, amount: usize) -> Result<FairShare, FairShareError> {
         self.lock().take(self, caller, amount)?;
-        Ok(Share {
+        Ok(FairShare {
             shares: Arc::clone(self),
             caller,
             amount,
@@ -137,21 +137,21 @@ impl Shares {
     }
 
     /// A thread that panicked while it held the lock left the state consistent.
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, ShareUsage> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
-    fn take(&mut self, shares: &Shares, caller: CallerKey, amount: usize) -> Result<(), Full> {
+impl ShareUsage {
+    fn take(&mut self, shares: &FairSharePool, caller: CallerKey, amount: usize) -> Result<(), FairShareError> {
         let free = shares.max.saturating_sub(self.total);
         let held = self.by_caller.get(&caller).copied().unwrap_or_default();
         if amount > free {
             let is_mostly_own = held.saturating_mul(2) >= self.total && held > 0;
-            return Err(if is_mostly_own { Full::Own } else { Full::All });
+            return Err(if is_mostly_own { FairShareError::Own } else { FairShareError::All });
         }
         if !shares.policy.allows(held, amount, free, shares.max) {
-            return Err(Full::Own);
+            return Err(FairShareError::Own);
         }
         self.total += amount;
         self.by_caller.insert(caller, held + amount);
@@ -159,9 +159,9 @@ impl Held {
     }
 }
 
-impl Share {
+impl FairShare {
     /// Takes an additional amount.
-    pub fn grow(&mut self, amount: usize) -> Result<(), Full> {
+    pub fn grow(&mut self, amount: usize) -> Result<(), FairShareError> {
         let shares = &*self.shares;
         shares.lock().take(shares, self.caller, amount)?;
         self.amount += amount;
@@ -169,7 +169,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for FairShare {
     fn drop(&mut self) {
         let mut held = self.shares.lock();
         held.total = held.total.saturating_sub(self.amount);
@@ -187,11 +187,11 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> CallerKey {
-        CallerKey::of(&Caller::named(name, Proof::ApiKey), None)
+        CallerKey::of(&Caller::named(name, AuthenticationMethod::ApiKey), None)
     }
 
     /// Takes single units until the limit is reached.
-    fn all(shares: &Arc<Shares>, name: &str) -> (Vec<Share>, Full) {
+    fn all(shares: &Arc<FairSharePool>, name: &str) -> (Vec<FairShare>, FairShareError) {
         let mut held = Vec::new();
         loop {
             match shares.take(key(name), 1) {
@@ -212,11 +212,11 @@ mod tests {
             (64, 48),
             (2048, 1536),
         ] {
-            let shares = Shares::new(max, Policy::Dynamic);
+            let shares = FairSharePool::new(max, SharePolicy::Dynamic);
             let (held, full) = all(&shares, "alice");
-            assert_eq!((held.len(), full), (alone, Full::Own), "of {max}");
+            assert_eq!((held.len(), full), (alone, FairShareError::Own), "of {max}");
         }
-        let shares = Shares::new(2048, Policy::Dynamic);
+        let shares = FairSharePool::new(2048, SharePolicy::Dynamic);
         let mut taken = Vec::new();
         for hostile in ["a", "b", "c", "d"] {
             taken.push(all(&shares, hostile).0);
@@ -229,31 +229,31 @@ mod tests {
 
     #[test]
     fn the_refusal_says_whose_fault_it_is() {
-        let shares = Shares::new(4, Policy::Dynamic);
+        let shares = FairSharePool::new(4, SharePolicy::Dynamic);
         let (held, _) = all(&shares, "alice");
-        assert_eq!(shares.take(key("bob"), 1).unwrap_err(), Full::All);
+        assert_eq!(shares.take(key("bob"), 1).unwrap_err(), FairShareError::All);
         drop(held);
         assert!(shares.take(key("bob"), 1).is_ok());
     }
 
     #[test]
     fn a_cap_leaves_one_piece_of_any_size() {
-        let shares = Shares::new(100, Policy::Capped(40));
+        let shares = FairSharePool::new(100, SharePolicy::Capped(40));
         let mut large = shares.take(key("alice"), 60).unwrap();
-        assert_eq!(shares.take(key("alice"), 1).unwrap_err(), Full::Own);
-        assert_eq!(large.grow(1), Err(Full::Own));
+        assert_eq!(shares.take(key("alice"), 1).unwrap_err(), FairShareError::Own);
+        assert_eq!(large.grow(1), Err(FairShareError::Own));
         let mut small = shares.take(key("bob"), 30).unwrap();
         assert_eq!(small.grow(10), Ok(()));
-        assert_eq!(shares.take(key("carol"), 1).unwrap_err(), Full::All);
+        assert_eq!(shares.take(key("carol"), 1).unwrap_err(), FairShareError::All);
         drop(large);
-        assert_eq!(small.grow(1), Err(Full::Own));
+        assert_eq!(small.grow(1), Err(FairShareError::Own));
         drop(small);
         assert_eq!(shares.held(), 0);
     }
 
     #[test]
     fn callers_without_identity_are_told_apart_by_their_address() {
-        let anonymous = Caller::named("anonymous", Proof::Anonymous);
+        let anonymous = Caller::named("anonymous", AuthenticationMethod::Anonymous);
         let at = |text: &str| CallerKey::of(&anonymous, Some(text.parse().unwrap()));
         assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
         assert_eq!(at("192.0.2.1"), at("192.0.2.1"));

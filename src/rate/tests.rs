@@ -5,14 +5,14 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use governor::clock::FakeRelativeClock;
 
 use super::{
-    Rates,
-    local::{Callers, Counter},
+    RateLimits,
+    local::{CallerLimiter, AggregateLimiter},
 };
 use crate::{
-    auth::{Caller, Proof},
+    auth::{Caller, AuthenticationMethod},
     config::{self, Config, Environment},
     name::BridgeName,
-    redis::Redis,
+    redis::RedisClient,
     secret::Secret,
 };
 
@@ -25,7 +25,7 @@ fn config(caller: Option<u32>, group: Option<u32>, bridge: Option<u32>) -> Confi
     let mut config = config::single(
         &words,
         &Environment::default(),
-        &config::Overrides::default(),
+        &config::CliOverrides::default(),
     )
     .unwrap()
     .config;
@@ -42,8 +42,8 @@ fn developers() -> Vec<Arc<str>> {
     vec!["analysts".into(), "developers".into()]
 }
 
-async fn count(rates: &Rates, caller: &str, bridge: &BridgeName) -> Result<(), String> {
-    let caller = Caller::named(caller, Proof::ApiKey);
+async fn count(rates: &RateLimits, caller: &str, bridge: &BridgeName) -> Result<(), String> {
+    let caller = Caller::named(caller, AuthenticationMethod::ApiKey);
     let counted = rates.count(&caller, &developers(), bridge).await;
     counted.map_err(|too_many| too_many.what)
 }
@@ -51,7 +51,7 @@ async fn count(rates: &Rates, caller: &str, bridge: &BridgeName) -> Result<(), S
 #[test]
 fn a_minutes_calls_may_come_at_once_and_then_one_each_interval() {
     let clock = FakeRelativeClock::default();
-    let callers = Callers::new(limit(6), clock.clone());
+    let callers = CallerLimiter::new(limit(6), clock.clone());
     let (alice, bob) = ("alice".into(), "bob".into());
     for _ in 0..6 {
         assert_eq!(callers.count(&alice), Ok(()));
@@ -64,7 +64,7 @@ fn a_minutes_calls_may_come_at_once_and_then_one_each_interval() {
     assert_eq!(callers.count(&alice), Ok(()));
     assert!(callers.count(&alice).is_err());
 
-    let counter = Counter::new(limit(1), clock.clone());
+    let counter = AggregateLimiter::new(limit(1), clock.clone());
     assert_eq!(counter.count(), Ok(()));
     assert_eq!(counter.count(), Err(Duration::from_mins(1)));
 }
@@ -72,7 +72,7 @@ fn a_minutes_calls_may_come_at_once_and_then_one_each_interval() {
 #[test]
 fn callers_that_rest_are_forgotten() {
     let clock = FakeRelativeClock::default();
-    let callers = Callers::new(limit(60), clock.clone());
+    let callers = CallerLimiter::new(limit(60), clock.clone());
     for number in 0..4000 {
         callers.count(&format!("caller {number}").into()).unwrap();
     }
@@ -88,7 +88,7 @@ fn callers_that_rest_are_forgotten() {
 async fn caller_groups_and_bridge_are_counted_in_this_order() {
     let config = config(Some(2), Some(3), Some(4));
     let bridge = config.bridges[0].name.clone();
-    let rates = Rates::new(&config, None);
+    let rates = RateLimits::new(&config, None);
     assert_eq!(count(&rates, "alice", &bridge).await, Ok(()));
     assert_eq!(count(&rates, "alice", &bridge).await, Ok(()));
     assert_eq!(count(&rates, "alice", &bridge).await, Err("you".to_owned()));
@@ -97,7 +97,7 @@ async fn caller_groups_and_bridge_are_counted_in_this_order() {
         count(&rates, "bob", &bridge).await,
         Err("group developers".to_owned())
     );
-    let carol = Caller::named("carol", Proof::ApiKey);
+    let carol = Caller::named("carol", AuthenticationMethod::ApiKey);
     assert_eq!(rates.count(&carol, &[], &bridge).await, Ok(()));
     let too_many = rates.count(&carol, &[], &bridge).await.unwrap_err();
     assert_eq!(too_many.what, format!("all callers of bridge {bridge}"));
@@ -111,7 +111,7 @@ async fn caller_groups_and_bridge_are_counted_in_this_order() {
 async fn without_bounds_everything_passes() {
     let config = config(None, None, None);
     let bridge = config.bridges[0].name.clone();
-    let rates = Rates::new(&config, None);
+    let rates = RateLimits::new(&config, None);
     for _ in 0..10_000 {
         assert_eq!(count(&rates, "alice", &bridge).await, Ok(()));
     }
@@ -121,7 +121,7 @@ async fn without_bounds_everything_passes() {
 async fn a_reload_keeps_the_counts_of_bounds_that_stay() {
     let before = config(Some(1), None, Some(5));
     let bridge = before.bridges[0].name.clone();
-    let rates = Rates::new(&before, None);
+    let rates = RateLimits::new(&before, None);
     assert_eq!(count(&rates, "alice", &bridge).await, Ok(()));
     let rates = rates.renew(&config(Some(1), Some(9), Some(6)), None);
     assert_eq!(count(&rates, "alice", &bridge).await, Err("you".to_owned()));
@@ -133,16 +133,16 @@ async fn a_reload_keeps_the_counts_of_bounds_that_stay() {
     clippy::disallowed_methods,
     reason = "the test script sets the address of Redis"
 )]
-fn redis() -> Arc<Redis> {
+fn redis() -> Arc<RedisClient> {
     let url = std::env::var("TEST_REDIS_URL").expect(
         "TEST_REDIS_URL is not set: run ./scripts/test, or eval \"$(./scripts/databases start DIR)\"",
     );
     open(&url)
 }
 
-fn open(url: &str) -> Arc<Redis> {
+fn open(url: &str) -> Arc<RedisClient> {
     let (url, prefix) = (Secret::new(url), String::new());
-    Arc::new(Redis::open(&config::Redis { url, prefix }).unwrap())
+    Arc::new(RedisClient::open(&config::RedisSettings { url, prefix }).unwrap())
 }
 
 #[tokio::test]
@@ -150,8 +150,8 @@ async fn replicas_with_redis_count_together() {
     let config = config(Some(4), None, None);
     let bridge = config.bridges[0].name.clone();
     let caller = format!("caller-{:016x}", rand::random::<u64>());
-    let one = Rates::new(&config, Some(redis()));
-    let two = Rates::new(&config, Some(redis()));
+    let one = RateLimits::new(&config, Some(redis()));
+    let two = RateLimits::new(&config, Some(redis()));
     for _ in 0..2 {
         assert_eq!(count(&one, &caller, &bridge).await, Ok(()));
         assert_eq!(count(&two, &caller, &bridge).await, Ok(()));
@@ -164,7 +164,7 @@ async fn replicas_with_redis_count_together() {
 async fn while_redis_is_away_each_replica_counts_for_itself() {
     let config = config(Some(2), None, None);
     let bridge = config.bridges[0].name.clone();
-    let rates = Rates::new(&config, Some(open("redis://127.0.0.1:1/")));
+    let rates = RateLimits::new(&config, Some(open("redis://127.0.0.1:1/")));
     assert_eq!(count(&rates, "alice", &bridge).await, Ok(()));
     assert_eq!(count(&rates, "alice", &bridge).await, Ok(()));
     assert_eq!(count(&rates, "alice", &bridge).await, Err("you".to_owned()));

@@ -35,10 +35,10 @@ const SILENCES_MAX: u32 = 3;
 /// Redis does not respond.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Redis is not responding: {0}")]
-pub struct RedisDown(pub String);
+pub struct RedisDownError(pub String);
 
 /// A connection that is restored automatically.
-pub struct Redis {
+pub struct RedisClient {
     client: Client,
     /// Open WebUI's key prefix.
     pub(super) prefix: String,
@@ -54,12 +54,12 @@ pub struct Redis {
     silences: AtomicU32,
 }
 
-impl Redis {
+impl RedisClient {
     /// Prepares the connection. Contacts nothing.
-    pub fn open(config: &config::Redis) -> Result<Self, RedisDown> {
+    pub fn open(config: &config::RedisSettings) -> Result<Self, RedisDownError> {
         // The error of the library may repeat the URL, including the password.
         let client = Client::open(config.url.expose()).map_err(|_| {
-            RedisDown(
+            RedisDownError(
                 "its URL is not valid; write `redis://[:PASSWORD@]HOST[:PORT][/DB]`".to_owned(),
             )
         })?;
@@ -79,7 +79,7 @@ impl Redis {
     pub(super) async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(ConnectionManager) -> RedisResult<T>,
-    ) -> Result<T, RedisDown> {
+    ) -> Result<T, RedisDownError> {
         self.may_ask()?;
         let connection = self.connection()?;
         match tokio::time::timeout(TIMEOUT, question(ConnectionManager::clone(&connection))).await {
@@ -99,7 +99,7 @@ impl Redis {
     }
 
     /// Fails at once while Redis is known to be unreachable, except for an occasional request.
-    fn may_ask(&self) -> Result<(), RedisDown> {
+    fn may_ask(&self) -> Result<(), RedisDownError> {
         if !self.is_away.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -114,11 +114,11 @@ impl Redis {
         if is_probe {
             Ok(())
         } else {
-            Err(RedisDown("it was unreachable a moment ago".to_owned()))
+            Err(RedisDownError("it was unreachable a moment ago".to_owned()))
         }
     }
 
-    fn connection(&self) -> Result<Arc<ConnectionManager>, RedisDown> {
+    fn connection(&self) -> Result<Arc<ConnectionManager>, RedisDownError> {
         if let Some(connection) = self.connection.load_full() {
             return Ok(connection);
         }
@@ -142,7 +142,7 @@ impl Redis {
         }
     }
 
-    fn note_failure(&self, reason: String) -> RedisDown {
+    fn note_failure(&self, reason: String) -> RedisDownError {
         let until = self.now() + PROBE_INTERVAL_MS;
         self.away_until.fetch_max(until, Ordering::Relaxed);
         if !self.is_away.swap(true, Ordering::Relaxed) {
@@ -151,7 +151,7 @@ impl Redis {
                 "Redis is not responding; until it does, each replica counts only its own calls"
             );
         }
-        RedisDown(reason)
+        RedisDownError(reason)
     }
 
     /// Milliseconds since `start`.
@@ -161,7 +161,7 @@ impl Redis {
 }
 
 /// The derived output would contain the URL.
-impl fmt::Debug for Redis {
+impl fmt::Debug for RedisClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Redis")

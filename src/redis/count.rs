@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::{Redis, RedisDown};
+use super::{RedisClient, RedisDownError};
 
 /// The prefix of the counters' names.
 const PREFIX: &str = "mcp-bridge:rate:";
@@ -34,20 +34,20 @@ return {0, 0}
 
 /// A limit that refused the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
+pub struct LimitExceededError {
     /// Its index in the request.
     pub index: usize,
     /// When it allows the next call.
     pub retry_after: Duration,
 }
 
-impl Redis {
+impl RedisClient {
     /// Counts one call under each name, or under none if one of them refuses it, in one round trip
     /// (GCRA; a whole minute's calls may come at once).
     pub async fn count_all(
         &self,
         counters: &[(String, NonZeroU32)],
-    ) -> Result<Result<(), Refused>, RedisDown> {
+    ) -> Result<Result<(), LimitExceededError>, RedisDownError> {
         let mut invocation = self.script.prepare_invoke();
         for (name, per_minute) in counters {
             let interval = MINUTE / f64::from(per_minute.get());
@@ -61,7 +61,7 @@ impl Redis {
             .await?;
         Ok(match place.checked_sub(1) {
             None => Ok(()),
-            Some(index) => Err(Refused {
+            Some(index) => Err(LimitExceededError {
                 index,
                 retry_after: Duration::from_micros(wait),
             }),

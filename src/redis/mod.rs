@@ -9,4 +9,4 @@ mod revoked;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Redis, RedisDown};
+pub use client::{RedisClient, RedisDownError};

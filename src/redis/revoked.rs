@@ -1,8 +1,8 @@
 //! Tokens that Open WebUI has signed out.
 
-use super::{Redis, RedisDown};
+use super::{RedisClient, RedisDownError};
 
-impl Redis {
+impl RedisClient {
     /// Whether Open WebUI revoked a token: by its ID, or together with all older tokens of the
     /// user. A token without an issue time counts as older.
     pub async fn is_revoked(
@@ -10,7 +10,7 @@ impl Redis {
         user: &str,
         token_id: Option<&str>,
         issued_at: Option<i64>,
-    ) -> Result<bool, RedisDown> {
+    ) -> Result<bool, RedisDownError> {
         let prefix = &self.prefix;
         let mut question = redis::cmd("MGET");
         question.arg(format!("{prefix}:auth:user:{user}:revoked_at"));

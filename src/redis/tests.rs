@@ -7,7 +7,7 @@ use std::{
 
 use redis::AsyncCommands as _;
 
-use super::{Redis, RedisDown};
+use super::{RedisClient, RedisDownError};
 use crate::{config, secret::Secret};
 
 #[expect(
@@ -20,10 +20,10 @@ fn url() -> String {
     )
 }
 
-fn open(url: &str, prefix: &str) -> Redis {
+fn open(url: &str, prefix: &str) -> RedisClient {
     let url = Secret::new(url);
     let prefix = prefix.to_owned();
-    Redis::open(&config::Redis { url, prefix }).unwrap()
+    RedisClient::open(&config::RedisSettings { url, prefix }).unwrap()
 }
 
 fn unique(name: &str) -> String {
@@ -37,10 +37,10 @@ async fn set(key: &str, value: &str) {
 }
 
 async fn count(
-    redis: &Redis,
+    redis: &RedisClient,
     name: &str,
     per_minute: NonZeroU32,
-) -> Result<Result<(), Duration>, RedisDown> {
+) -> Result<Result<(), Duration>, RedisDownError> {
     let counted = redis.count_all(&[(name.to_owned(), per_minute)]).await?;
     Ok(counted.map_err(|refused| refused.retry_after))
 }
@@ -205,7 +205,7 @@ async fn one_that_is_away_is_known_to_be_away_and_comes_back() {
 fn a_url_that_is_none_is_not_repeated() {
     let url = Secret::new("http://:hunter2secret@x");
     let prefix = String::new();
-    let down = Redis::open(&config::Redis { url, prefix }).unwrap_err();
+    let down = RedisClient::open(&config::RedisSettings { url, prefix }).unwrap_err();
     assert!(
         !down.to_string().contains("hunter2") && down.to_string().contains("redis://"),
         "{down}"

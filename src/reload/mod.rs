@@ -1,4 +1,4 @@
-//! [`Reloader`]: reads the configuration again and applies what changed. An invalid file changes
+//! [`ConfigReloader`]: reads the configuration again and applies what changed. An invalid file changes
 //! nothing.
 
 use std::sync::{Arc, PoisonError};
@@ -8,20 +8,20 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::Sources,
-    bridge::{Phase, Registry},
-    config::{Config, Diagnostic, Loaded, Plan, Watch, in_force, plan},
+    auth::AuthSources,
+    bridge::{BridgePhase, BridgeRegistry},
+    config::{Config, Diagnostic, LoadedConfig, ReloadPlan, ConfigWatcher, in_force, plan},
     name::BridgeName,
-    settings::Settings,
-    telemetry::Reloads,
+    settings::ReloadableSettings,
+    telemetry::ReloadCounters,
 };
 
 /// Reads the configuration: the file, the environment, and the command line, which overrides both.
-pub type Source = dyn Fn() -> Result<Loaded, Vec<Diagnostic>> + Send + Sync;
+pub type Source = dyn Fn() -> Result<LoadedConfig, Vec<Diagnostic>> + Send + Sync;
 
 /// What a reload changed, by bridge name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
+pub struct ReloadChanges {
     /// New bridges.
     pub started: Vec<String>,
     /// Removed bridges.
@@ -35,36 +35,36 @@ pub struct Applied {
 }
 
 /// Reads and applies the configuration.
-pub struct Reloader {
+pub struct ConfigReloader {
     /// Reads the configuration.
     source: Box<Source>,
     /// The bridges that it is applied to.
-    registry: Arc<Registry>,
+    registry: Arc<BridgeRegistry>,
     /// The settings that it is applied to.
-    settings: Arc<ArcSwap<Settings>>,
+    settings: Arc<ArcSwap<ReloadableSettings>>,
     /// The data sources of the settings.
-    sources: Sources,
+    sources: AuthSources,
     /// The files to watch; `None` if no file is watched.
-    watch: std::sync::Mutex<Option<Watch>>,
+    watch: std::sync::Mutex<Option<ConfigWatcher>>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
     /// Counts the reloads.
-    pub reloads: Reloads,
+    pub reloads: ReloadCounters,
 }
 
-impl std::fmt::Debug for Reloader {
+impl std::fmt::Debug for ConfigReloader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Reloader").finish_non_exhaustive()
     }
 }
 
-impl Reloader {
+impl ConfigReloader {
     /// A reloader that applies changes to these bridges and these settings.
     pub fn new(
         source: Box<Source>,
-        registry: Arc<Registry>,
-        settings: Arc<ArcSwap<Settings>>,
-        sources: Sources,
+        registry: Arc<BridgeRegistry>,
+        settings: Arc<ArcSwap<ReloadableSettings>>,
+        sources: AuthSources,
     ) -> Self {
         Self {
             source,
@@ -73,14 +73,14 @@ impl Reloader {
             sources,
             watch: std::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
-            reloads: Reloads::default(),
+            reloads: ReloadCounters::default(),
         }
     }
 
     /// Reloads on every change that `watch` sees and whenever `asked` is notified, until `stop`.
     pub async fn run(
         self: Arc<Self>,
-        watch: Option<Watch>,
+        watch: Option<ConfigWatcher>,
         asked: Arc<Notify>,
         stop: CancellationToken,
     ) {
@@ -116,7 +116,7 @@ impl Reloader {
 
     /// Reads the configuration and applies what changed. The error contains all diagnostics as
     /// text.
-    pub async fn reload(&self) -> Result<Applied, String> {
+    pub async fn reload(&self) -> Result<ReloadChanges, String> {
         let _turn = self.turn.lock().await;
         let loaded = (self.source)();
         self.reloads.note(loaded.is_ok());
@@ -146,7 +146,7 @@ impl Reloader {
         if let Some(watch) = &*self.watch.lock().unwrap_or_else(PoisonError::into_inner) {
             watch.follow(loaded.sources);
         }
-        Ok(Applied {
+        Ok(ReloadChanges {
             started: names(&changes.start),
             stopped: names(&changes.stop),
             restarted: names(&changes.restart),
@@ -182,7 +182,7 @@ impl Reloader {
     }
 
     /// What [`Self::reload`] would change now, with all warnings; or the errors that would stop it.
-    pub fn preview(&self) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn preview(&self) -> Result<(ReloadPlan, Vec<Diagnostic>), Vec<Diagnostic>> {
         let loaded = (self.source)()?;
         Ok((
             plan(&self.registry.config(), &loaded.config),
@@ -193,12 +193,12 @@ impl Reloader {
     /// Reloads, and retries bridges that are down without their delay. Waits for the outcome. With
     /// `drop_dead`, or if the configuration says so, the tools of bridges that are still down are no
     /// longer published.
-    pub async fn refresh(&self, drop_dead: Option<bool>) -> Result<Applied, String> {
+    pub async fn refresh(&self, drop_dead: Option<bool>) -> Result<ReloadChanges, String> {
         let mut applied = self.reload().await?;
         let roster = self.registry.roster().clone();
         let mut restarts = Vec::new();
         for bridge in roster.bridges() {
-            if matches!(bridge.status().phase, Phase::BackingOff | Phase::Failed) {
+            if matches!(bridge.status().phase, BridgePhase::BackingOff | BridgePhase::Failed) {
                 restarts.push(bridge.restart());
                 let name = bridge.name().to_string();
                 applied.kept.retain(|kept| *kept != name);

@@ -1,4 +1,4 @@
-//! [`Block`]: one element of a tool's content.
+//! [`ReplyBlock`]: one element of a tool's content.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
@@ -7,7 +7,7 @@ use crate::json;
 
 /// One element of `content`, by the form in which it is answered.
 #[derive(Debug, PartialEq)]
-pub enum Block {
+pub enum ReplyBlock {
     /// A text that is parsed if it is JSON.
     Text(String),
     /// A text that is not parsed: a resource, a link or a data URI.
@@ -18,7 +18,7 @@ pub enum Block {
     Other(Value),
 }
 
-impl Block {
+impl ReplyBlock {
     /// Classifies one element.
     pub fn read(block: Value) -> Self {
         let mut block = match block {
@@ -86,34 +86,34 @@ fn string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Reads a text block. A `text` that is not a text is used as the value it is.
-fn text(block: &mut Map<String, Value>) -> Option<Block> {
+fn text(block: &mut Map<String, Value>) -> Option<ReplyBlock> {
     match block.get_mut("text")?.take() {
-        Value::String(text) => Some(Block::Text(text)),
+        Value::String(text) => Some(ReplyBlock::Text(text)),
         // The whole block tells more than `null` alone.
         Value::Null => None,
         other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            Some(Block::Other(other))
+            Some(ReplyBlock::Other(other))
         }
     }
 }
 
 /// Reads an embedded resource: its text, or its bytes as a data URI.
-fn resource(resource: &mut Map<String, Value>) -> Option<Block> {
+fn resource(resource: &mut Map<String, Value>) -> Option<ReplyBlock> {
     let html = is_html(resource);
     if let Some(text) = take(resource, "text") {
         return Some(if html {
-            Block::Page(text)
+            ReplyBlock::Page(text)
         } else {
-            Block::Plain(text)
+            ReplyBlock::Plain(text)
         });
     }
     if html
         && let Some(blob) = resource.get("blob").and_then(Value::as_str)
         && let Ok(page) = BASE64_STANDARD.decode(blob)
     {
-        return Some(Block::Page(String::from_utf8_lossy(&page).into_owned()));
+        return Some(ReplyBlock::Page(String::from_utf8_lossy(&page).into_owned()));
     }
-    data_uri(resource, "blob", "application/octet-stream").map(Block::Plain)
+    data_uri(resource, "blob", "application/octet-stream").map(ReplyBlock::Plain)
 }
 
 /// Whether a resource is a page: `text/html` with any parameter, or a `ui://` resource without another type.

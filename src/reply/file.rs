@@ -1,4 +1,4 @@
-//! [`File`]: bytes in a result that a caller is given by a link.
+//! [`EmbeddedFile`]: bytes in a result that a caller is given by a link.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
@@ -15,7 +15,7 @@ const UNKNOWN: &str = "application/octet-stream";
 
 /// An embedded resource of bytes (`MCP 2025-11-25, server/tools, embedded resources`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub struct EmbeddedFile {
     /// The last part of its URI, fit for a file system.
     pub name: String,
     /// Its type without parameters, `application/pdf`.
@@ -25,9 +25,9 @@ pub struct File {
 }
 
 /// Takes a file, and gives what stands in its place in the answer.
-pub type Keep<'a> = &'a mut dyn FnMut(File) -> String;
+pub type Keep<'a> = &'a mut dyn FnMut(EmbeddedFile) -> String;
 
-impl File {
+impl EmbeddedFile {
     /// Takes the file out of a block of content. `None` for every other block, which stays as it is: for
     /// text, for pictures, sounds and pages, which are shown in place, and for a few bytes.
     pub fn take(block: &mut Value) -> Option<Self> {
@@ -160,7 +160,7 @@ mod tests {
             (json!("text"), None),
         ] {
             let mut left = block.clone();
-            let file = File::take(&mut left);
+            let file = EmbeddedFile::take(&mut left);
             let found = file
                 .as_ref()
                 .map(|it| (it.name.as_str(), it.media_type.as_str()));

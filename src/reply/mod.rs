@@ -9,10 +9,10 @@ mod file;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use self::block::Block;
-pub use self::file::{File, Keep};
+use self::block::ReplyBlock;
+pub use self::file::{EmbeddedFile, Keep};
 use crate::{
-    json::{self, Raw},
+    json::{self, RawJson},
     secret::Redactor,
 };
 
@@ -30,7 +30,7 @@ const ENVELOPE: &[&str] = &[
 
 /// A successful answer, to be sent with status 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct ToolReply {
     /// The type of the body.
     pub content_type: ContentType,
     /// Compact JSON in UTF-8, or a page.
@@ -66,7 +66,7 @@ impl ContentType {
     }
 }
 
-impl Reply {
+impl ToolReply {
     /// Converts the `result` of a `tools/call` (docs/http.md).
     ///
     /// A single content element is unwrapped, several become an array, and none becomes `[]` unless there is
@@ -119,8 +119,8 @@ impl Reply {
         if embed_html
             && let Some(place) = blocks
                 .iter()
-                .position(|block| matches!(block, Block::Page(_)))
-            && let Block::Page(page) = blocks.swap_remove(place)
+                .position(|block| matches!(block, ReplyBlock::Page(_)))
+            && let ReplyBlock::Page(page) = blocks.swap_remove(place)
         {
             return Ok(Self {
                 content_type: ContentType::Html,
@@ -176,8 +176,8 @@ impl Reply {
 
 impl ToolError {
     /// Reads a result with `isError`: its joined texts, or its other contents.
-    fn from_parts(blocks: &[Block], structured: Option<Value>) -> Self {
-        let texts: Vec<&str> = blocks.iter().filter_map(Block::text).collect();
+    fn from_parts(blocks: &[ReplyBlock], structured: Option<Value>) -> Self {
+        let texts: Vec<&str> = blocks.iter().filter_map(ReplyBlock::text).collect();
         let message = texts.join("\n");
         match structured {
             _ if !message.trim().is_empty() => Self {
@@ -206,13 +206,13 @@ pub fn status_of(code: i64) -> u16 {
     }
 }
 
-/// Returns the `structuredContent` of a result as compact JSON, if it may contain an integer that a [`Value`]
+/// Returns the `structuredContent` of a result as compact JSON, if it may contain an integer that a [`SqlValue`]
 /// cannot hold.
 fn exact_structured(text: &str) -> Option<Vec<u8>> {
     if !json::has_long_digits(text.as_bytes()) {
         return None;
     }
-    let Raw::Object(members) = Raw::open(serde_json::from_str(text).ok()?).ok()? else {
+    let RawJson::Object(members) = RawJson::open(serde_json::from_str(text).ok()?).ok()? else {
         return None;
     };
     let (_, value) = members
@@ -247,13 +247,13 @@ fn unfinished(result: &mut Map<String, Value>) -> Option<ToolError> {
 }
 
 /// Reads `content`, whatever its type.
-fn blocks(content: Option<Value>, mut keep: Option<Keep<'_>>) -> Vec<Block> {
+fn blocks(content: Option<Value>, mut keep: Option<Keep<'_>>) -> Vec<ReplyBlock> {
     let mut read = |mut block: Value| {
         let file = keep.as_mut().and_then(|keep| {
-            let file = File::take(&mut block)?;
-            Some(Block::Plain(keep(file)))
+            let file = EmbeddedFile::take(&mut block)?;
+            Some(ReplyBlock::Plain(keep(file)))
         });
-        file.unwrap_or_else(|| Block::read(block))
+        file.unwrap_or_else(|| ReplyBlock::read(block))
     };
     match content {
         None | Some(Value::Null) => Vec::new(),
@@ -263,8 +263,8 @@ fn blocks(content: Option<Value>, mut keep: Option<Keep<'_>>) -> Vec<Block> {
 }
 
 /// Writes blocks as JSON, separated by commas.
-fn written(blocks: &[Block]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(blocks.iter().map(Block::len).sum::<usize>() + 2);
+fn written(blocks: &[ReplyBlock]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(blocks.iter().map(ReplyBlock::len).sum::<usize>() + 2);
     for (index, block) in blocks.iter().enumerate() {
         if index > 0 {
             body.push(b',');

@@ -32,7 +32,7 @@ fn answer(answer: &Value) -> (u16, String) {
         let status = status_of(error["code"].as_i64().unwrap());
         return (status, json!({ "detail": detail }).to_string());
     }
-    match Reply::from_result(answer["result"].clone(), false) {
+    match ToolReply::from_result(answer["result"].clone(), false) {
         Ok(reply) => (200, String::from_utf8(reply.body.to_vec()).unwrap()),
         Err(error) => {
             let mut detail = json!({ "message": error.message });
@@ -86,7 +86,7 @@ fn every_result_is_what_mcpo_gave_or_a_fix() {
 
 /// The body of a result, as text.
 fn body(result: Value, embed_html: bool) -> String {
-    let reply = Reply::from_result(result, embed_html).unwrap();
+    let reply = ToolReply::from_result(result, embed_html).unwrap();
     String::from_utf8(reply.body.to_vec()).unwrap()
 }
 
@@ -188,7 +188,7 @@ fn pages_are_shown_only_where_the_bridge_says_so() {
         ),
     ];
     for (resource, is_page) in cases {
-        let reply = Reply::from_result(page(resource.clone()), true).unwrap();
+        let reply = ToolReply::from_result(page(resource.clone()), true).unwrap();
         let html = (ContentType::Html, &b"<p>"[..]);
         let json = (ContentType::Json, &br#"["see","<p>"]"#[..]);
         let expected = if is_page { html } else { json };
@@ -246,7 +246,7 @@ fn failures_say_what_the_tool_said() {
         ),
     ];
     for (result, message, data) in cases {
-        let error = Reply::from_result(result.clone(), false).unwrap_err();
+        let error = ToolReply::from_result(result.clone(), false).unwrap_err();
         assert_eq!(
             (error.message.as_str(), error.data),
             (message, data),
@@ -304,7 +304,7 @@ proptest! {
     #[test]
     fn any_result_gives_json(result in any_json(), content in any_json()) {
         for result in [result, json!({ "content": content }), json!({ "content": [content] })] {
-            if let Ok(reply) = Reply::from_result(result, false) {
+            if let Ok(reply) = ToolReply::from_result(result, false) {
                 prop_assert_eq!(reply.content_type, ContentType::Json);
                 prop_assert!(serde_json::from_slice::<Value>(&reply.body).is_ok());
             }

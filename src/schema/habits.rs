@@ -1,15 +1,15 @@
-//! [`Habits`]: how far arguments and schemas are corrected.
+//! [`SchemaFlavor`]: how far arguments and schemas are corrected.
 
 /// How far arguments and schemas are corrected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Habits {
+pub struct SchemaFlavor {
     /// Whether more is corrected than in mcpo, with sentences for models.
     pub helps: bool,
     /// Whether an argument that the schema does not define is rejected.
     pub refuses_unknown: bool,
 }
 
-impl Habits {
+impl SchemaFlavor {
     /// mcp-bridge's own conventions.
     pub const NATIVE: Self = Self {
         helps: true,

@@ -2,7 +2,7 @@
 //!
 //! A computing thread cannot be stopped from outside, so the work counts its own steps. Code that runs under
 //! [`within`] calls [`charge`]. Once the budget is spent, `charge` unwinds the stack up to `within`, which
-//! returns [`Spent`]. This also stops work inside the validator library, whose every access to a value is
+//! returns [`StepBudgetError`]. This also stops work inside the validator library, whose every access to a value is
 //! charged (see `arguments::counted`).
 
 use std::{
@@ -26,7 +26,7 @@ pub const STACK_BYTES: usize = 8 << 20;
 
 /// The budget of some work.
 #[derive(Debug, Clone, Copy)]
-pub struct Budget {
+pub struct StepBudget {
     /// The number of steps. A step takes about 10 ns.
     pub steps: u64,
     /// The time limit, for work whose steps are slower than expected.
@@ -40,25 +40,25 @@ pub struct Budget {
 /// The budget was spent before the work was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work exceeds its step budget")]
-pub struct Spent;
+pub struct StepBudgetError;
 
 /// The state of the work on this thread.
-struct Meter {
+struct StepMeter {
     /// The steps that are left.
     left: Cell<u64>,
     /// The end of the time limit.
     deadline: Cell<Option<Instant>>,
     /// An address at the start of the work; zero if the stack is not checked.
     stack: Cell<usize>,
-    /// See [`Budget::text_bytes_max`].
+    /// See [`StepBudget::text_bytes_max`].
     text_bytes_max: Cell<usize>,
-    /// See [`Budget::counts_copies`].
+    /// See [`StepBudget::counts_copies`].
     counts_copies: Cell<bool>,
 }
 
 thread_local! {
-    static METER: Meter = const {
-        Meter {
+    static METER: StepMeter = const {
+        StepMeter {
             left: Cell::new(u64::MAX),
             deadline: Cell::new(None),
             stack: Cell::new(0),
@@ -68,7 +68,7 @@ thread_local! {
     };
 }
 
-impl Budget {
+impl StepBudget {
     /// Creates a budget of only steps.
     pub const fn steps(steps: u64) -> Self {
         Self {
@@ -82,8 +82,8 @@ impl Budget {
 
 /// Runs `work` within a budget, and within the rest of the enclosing budget. Also returns the number of steps
 /// used.
-pub fn within<T>(budget: Budget, work: impl FnOnce() -> T) -> (Result<T, Spent>, u64) {
-    let outer = METER.with(Meter::snapshot);
+pub fn within<T>(budget: StepBudget, work: impl FnOnce() -> T) -> (Result<T, StepBudgetError>, u64) {
+    let outer = METER.with(StepMeter::snapshot);
     let steps = budget.steps.min(outer.left);
     METER.with(|meter| meter.begin(&outer, steps, budget));
     let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -94,9 +94,9 @@ pub fn within<T>(budget: Budget, work: impl FnOnce() -> T) -> (Result<T, Spent>,
             charge(used);
             (Ok(value), used)
         }
-        Err(cause) if cause.is::<Spent>() => {
+        Err(cause) if cause.is::<StepBudgetError>() => {
             charge(used);
-            (Err(Spent), used)
+            (Err(StepBudgetError), used)
         }
         // A panic from a defect is already reported and passed on.
         Err(cause) => resume_unwind(cause),
@@ -106,7 +106,7 @@ pub fn within<T>(budget: Budget, work: impl FnOnce() -> T) -> (Result<T, Spent>,
 /// Runs work without a budget. Also returns the number of steps used.
 #[cfg(fuzzing)]
 pub fn counted<T>(work: impl FnOnce() -> T) -> (Option<T>, u64) {
-    let (outcome, steps) = within(Budget::steps(u64::MAX), work);
+    let (outcome, steps) = within(StepBudget::steps(u64::MAX), work);
     (outcome.ok(), steps)
 }
 
@@ -130,7 +130,7 @@ pub fn charge(steps: u64) {
 
 /// Ends the work as if its budget were spent.
 pub fn give_up() -> ! {
-    resume_unwind(Box::new(Spent))
+    resume_unwind(Box::new(StepBudgetError))
 }
 
 /// Charges for reading a text.
@@ -189,23 +189,23 @@ fn address() -> usize {
 }
 
 /// A copy of the meter's state.
-struct State {
-    /// See [`Meter::left`].
+struct MeterState {
+    /// See [`StepMeter::left`].
     left: u64,
-    /// See [`Meter::deadline`].
+    /// See [`StepMeter::deadline`].
     deadline: Option<Instant>,
-    /// See [`Meter::stack`].
+    /// See [`StepMeter::stack`].
     stack: usize,
-    /// See [`Meter::text_bytes_max`].
+    /// See [`StepMeter::text_bytes_max`].
     text_bytes_max: usize,
-    /// See [`Meter::counts_copies`].
+    /// See [`StepMeter::counts_copies`].
     counts_copies: bool,
 }
 
-impl Meter {
+impl StepMeter {
     /// Returns the state, to restore it later.
-    fn snapshot(&self) -> State {
-        State {
+    fn snapshot(&self) -> MeterState {
+        MeterState {
             left: self.left.get(),
             deadline: self.deadline.get(),
             stack: self.stack.get(),
@@ -215,7 +215,7 @@ impl Meter {
     }
 
     /// Starts nested work.
-    fn begin(&self, outer: &State, steps: u64, budget: Budget) {
+    fn begin(&self, outer: &MeterState, steps: u64, budget: StepBudget) {
         let own = budget.time.map(|time| Instant::now() + time);
         let deadline = match (own, outer.deadline) {
             (Some(own), Some(outer)) => Some(own.min(outer)),
@@ -235,7 +235,7 @@ impl Meter {
     }
 
     /// Restores a state.
-    fn restore(&self, state: &State) {
+    fn restore(&self, state: &MeterState) {
         self.left.set(state.left);
         self.deadline.set(state.deadline);
         self.stack.set(state.stack);
@@ -263,28 +263,28 @@ mod tests {
 
     #[test]
     fn work_ends_where_its_budget_does() {
-        let (done, used) = within(Budget::steps(100), || work(100));
+        let (done, used) = within(StepBudget::steps(100), || work(100));
         assert_eq!((done, used), (Ok(100), 100));
-        let (done, used) = within(Budget::steps(100), || work(101));
-        assert_eq!((done, used), (Err(Spent), 100));
+        let (done, used) = within(StepBudget::steps(100), || work(101));
+        assert_eq!((done, used), (Err(StepBudgetError), 100));
         // Outside of a budget, nothing is counted.
         work(1_000);
     }
 
     #[test]
     fn work_inside_of_other_work_spends_its_budget_too() {
-        let (done, used) = within(Budget::steps(100), || {
-            let (inner, _) = within(Budget::steps(60), || work(70));
-            assert_eq!(inner, Err(Spent));
+        let (done, used) = within(StepBudget::steps(100), || {
+            let (inner, _) = within(StepBudget::steps(60), || work(70));
+            assert_eq!(inner, Err(StepBudgetError));
             work(40)
         });
         assert_eq!((done, used), (Ok(40), 100));
-        let (done, _) = within(Budget::steps(100), || {
-            let (inner, _) = within(Budget::steps(1_000), || work(200));
-            assert_eq!(inner, Err(Spent));
+        let (done, _) = within(StepBudget::steps(100), || {
+            let (inner, _) = within(StepBudget::steps(1_000), || work(200));
+            assert_eq!(inner, Err(StepBudgetError));
             work(1)
         });
-        assert_eq!(done, Err(Spent));
+        assert_eq!(done, Err(StepBudgetError));
     }
 
     /// Recurses until the budget ends it.
@@ -299,21 +299,21 @@ mod tests {
 
     #[test]
     fn time_and_depth_end_it_as_well() {
-        let budget = Budget {
+        let budget = StepBudget {
             time: Some(Duration::from_millis(20)),
-            ..Budget::steps(u64::MAX)
+            ..StepBudget::steps(u64::MAX)
         };
-        assert_eq!(within(budget, || work(u64::MAX)).0, Err(Spent));
+        assert_eq!(within(budget, || work(u64::MAX)).0, Err(StepBudgetError));
         let deep = std::thread::Builder::new().stack_size(STACK_BYTES);
         let ended = deep
-            .spawn(|| within(Budget::steps(u64::MAX), || down(0)).0)
+            .spawn(|| within(StepBudget::steps(u64::MAX), || down(0)).0)
             .unwrap();
-        assert_eq!(ended.join().unwrap(), Err(Spent));
+        assert_eq!(ended.join().unwrap(), Err(StepBudgetError));
     }
 
     #[test]
     fn a_defect_is_not_taken_for_a_spent_budget() {
-        let failed = catch_unwind(|| within(Budget::steps(10), || std::panic::panic_any("defect")));
+        let failed = catch_unwind(|| within(StepBudget::steps(10), || std::panic::panic_any("defect")));
         assert!(failed.is_err());
         work(100);
     }

@@ -7,9 +7,9 @@ mod meter;
 mod names;
 mod publish;
 
-pub use arguments::{ArgumentSchema, BODY_VALUES_MAX, Effort, Refusal};
-pub use habits::Habits;
+pub use arguments::{ArgumentSchema, BODY_VALUES_MAX, CheckEffort, ArgumentError};
+pub use habits::SchemaFlavor;
 pub use meter::STACK_BYTES;
 #[cfg(fuzzing)]
 pub use meter::counted;
-pub use publish::{Published, publish_input, publish_output};
+pub use publish::{PublishedSchema, publish_input, publish_output};

@@ -1,4 +1,4 @@
-//! [`Names`]: argument names that model providers reject, and their published replacements.
+//! [`ArgumentNames`]: argument names that model providers reject, and their published replacements.
 //!
 //! A single such name makes a provider reject the whole request, so that all tools become unusable. A name
 //! has the same replacement in the whole schema, so that references to it stay correct.
@@ -24,7 +24,7 @@ const SHOWN_CHARS_MAX: usize = 60;
 
 /// The replaced names of one schema.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct ArgumentNames {
     /// The published name for each server's name.
     published: HashMap<String, String>,
     /// The server's name for each published name.
@@ -33,7 +33,7 @@ pub struct Names {
     order: Vec<String>,
 }
 
-impl Names {
+impl ArgumentNames {
     /// Finds the names that providers reject, and chooses replacements that do not occur in the schema.
     pub fn of(schema: &Value) -> Self {
         let found = named(schema);
@@ -181,7 +181,7 @@ mod tests {
     fn published(names: &[&str]) -> Vec<String> {
         let properties = names.iter().map(|name| ((*name).to_owned(), json!({})));
         let properties: serde_json::Map<_, _> = properties.collect();
-        let found = Names::of(&json!({ "properties": properties }));
+        let found = ArgumentNames::of(&json!({ "properties": properties }));
         let name = |name: &&str| found.published(name).unwrap_or(name).to_owned();
         names.iter().map(name).collect()
     }
@@ -237,13 +237,13 @@ mod tests {
     #[test]
     fn a_warning_tells_some_of_them() {
         let names: serde_json::Map<_, _> = (0..9).map(|it| (format!("${it}"), json!({}))).collect();
-        let warning = Names::of(&json!({ "properties": names }))
+        let warning = ArgumentNames::of(&json!({ "properties": names }))
             .warning()
             .unwrap();
         assert!(
             warning.contains("`$0` as `_0`") && warning.ends_with("and 4 more"),
             "{warning}"
         );
-        assert_eq!(Names::of(&json!({"properties": {"a": {}}})).warning(), None);
+        assert_eq!(ArgumentNames::of(&json!({"properties": {"a": {}}})).warning(), None);
     }
 }

@@ -21,7 +21,7 @@ const LINES_MAX: usize = 256;
 
 /// The texts that reveal a secret; empty if the secret is not looked for.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(super) struct SecretForms {
     /// The secret that they reveal.
     pub(super) of: String,
     /// Look for these in any text.
@@ -34,7 +34,7 @@ pub(super) struct Texts {
 /// The texts of a secret of the operator. The part after the first space is also looked for on its
 /// own: from `Bearer x`, `x` is found anywhere. So is each line of several, because a key file is
 /// printed line by line.
-pub(super) fn of(secret: &str) -> Vec<Texts> {
+pub(super) fn of(secret: &str) -> Vec<SecretForms> {
     // Half of an escape must not be left in a JSON text.
     let secret = secret.trim().trim_end_matches('\\');
     let split = secret.split_once(' ');
@@ -59,7 +59,7 @@ pub(super) fn of(secret: &str) -> Vec<Texts> {
         .filter_map(|(text, of)| Some((text?, of)))
         .filter(|(text, _)| is_telling(text))
         .map(|(text, of)| forms_of(text, of))
-        .chain(lines.take(LINES_MAX).map(|line| Texts {
+        .chain(lines.take(LINES_MAX).map(|line| SecretForms {
             of: line.to_owned(),
             anywhere: BTreeSet::from([line.to_owned()]),
             unescaped: BTreeSet::new(),
@@ -68,15 +68,15 @@ pub(super) fn of(secret: &str) -> Vec<Texts> {
 }
 
 /// The texts of a token from an external server. It is looked for only as a whole.
-pub(super) fn of_token(token: &str) -> Vec<Texts> {
+pub(super) fn of_token(token: &str) -> Vec<SecretForms> {
     vec![forms_of(token, token)]
 }
 
 /// All forms of a text.
-fn forms_of(text: &str, of: &str) -> Texts {
-    let mut texts = Texts {
+fn forms_of(text: &str, of: &str) -> SecretForms {
+    let mut texts = SecretForms {
         of: of.to_owned(),
-        ..Texts::default()
+        ..SecretForms::default()
     };
     texts.anywhere.insert(text.to_owned());
     texts.anywhere.extend(base64(text.as_bytes()));

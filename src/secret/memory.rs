@@ -1,4 +1,4 @@
-//! [`Memory`]: the known secrets: those of the configuration, and a bounded number of others.
+//! [`KnownSecrets`]: the known secrets: those of the configuration, and a bounded number of others.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Secret, forms, needles::Forms, shape::is_token};
+use super::{Secret, forms, needles::SecretPatterns, shape::is_token};
 
 /// How many secrets are remembered in addition to those of the configuration. With a token lifetime
 /// of one hour, this is enough for five thousand users with two servers each.
@@ -18,7 +18,7 @@ const OF_LOGIN_MAX: usize = 16;
 
 /// The source of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Giver {
+pub enum SecretSource {
     /// The bridge created it, or it was configured.
     Ourselves,
     /// An external server. Its secrets are looked for only if they have the shape of a token, and
@@ -33,15 +33,15 @@ pub enum Giver {
 
 /// The known secrets. They are identified by digests; their texts are not stored.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct KnownSecrets {
     /// Secrets of the current configuration.
-    configured: HashMap<u64, Arc<Forms>>,
+    configured: HashMap<u64, Arc<SecretPatterns>>,
     /// Learned secrets by the time of their last use, oldest first.
-    learned: BTreeMap<u64, Learned>,
+    learned: BTreeMap<u64, LearnedSecret>,
     /// When each learned secret was last used.
     heard: HashMap<u64, u64>,
     /// When the secrets of each source were last used.
-    by_giver: BTreeMap<Giver, BTreeSet<u64>>,
+    by_giver: BTreeMap<SecretSource, BTreeSet<u64>>,
     /// How many secrets each bridge's servers have.
     by_bridge: HashMap<Option<Arc<str>>, usize>,
     /// A counter that serves as time.
@@ -49,23 +49,23 @@ pub(super) struct Memory {
 }
 
 /// A secret that was learned at run time.
-struct Learned {
+struct LearnedSecret {
     digest: u64,
-    forms: Arc<Forms>,
-    giver: Giver,
+    forms: Arc<SecretPatterns>,
+    giver: SecretSource,
 }
 
 /// The result of learning.
-pub(super) enum News {
+pub(super) enum LearnResult {
     /// The secret is already known, or as short as a word.
     Nothing,
     /// The secret does not have the shape of a token and is not looked for.
     NoToken,
     /// The secret must be looked for from now on.
-    New(Arc<Forms>),
+    New(Arc<SecretPatterns>),
 }
 
-impl Giver {
+impl SecretSource {
     /// A server that issues tokens to a login.
     pub fn stranger(bridge: &str, login: &str) -> Self {
         Self::Stranger {
@@ -83,7 +83,7 @@ impl Giver {
     }
 }
 
-impl Memory {
+impl KnownSecrets {
     /// Replaces the secrets of the configuration. The old ones stay for a while, because a server
     /// that was started with them may still print them.
     pub(super) fn configure(
@@ -96,7 +96,7 @@ impl Memory {
             let digest = hasher.hash_one(secret.expose());
             let forms = old.remove(&digest);
             let forms =
-                forms.unwrap_or_else(|| Arc::new(Forms::of(&forms::of(secret.expose()), hasher)));
+                forms.unwrap_or_else(|| Arc::new(SecretPatterns::of(&forms::of(secret.expose()), hasher)));
             if !forms.is_empty() {
                 self.configured.insert(digest, forms);
             }
@@ -105,31 +105,31 @@ impl Memory {
         gone.sort_by_key(|(digest, _)| *digest);
         for (digest, forms) in gone {
             self.forget(digest);
-            self.remember(digest, forms, Giver::Ourselves);
+            self.remember(digest, forms, SecretSource::Ourselves);
         }
     }
 
     /// Remembers a secret.
-    pub(super) fn learn(&mut self, secret: &Secret, giver: &Giver, hasher: &RandomState) -> News {
+    pub(super) fn learn(&mut self, secret: &Secret, giver: &SecretSource, hasher: &RandomState) -> LearnResult {
         let digest = hasher.hash_one(secret.expose());
         if self.configured.contains_key(&digest) {
-            return News::Nothing;
+            return LearnResult::Nothing;
         }
         if let Some(known) = self.forget(digest) {
             self.remember(digest, known.forms, known.giver);
-            return News::Nothing;
+            return LearnResult::Nothing;
         }
         let texts = match giver {
-            Giver::Ourselves => forms::of(secret.expose()),
-            Giver::Stranger { .. } if is_token(secret.expose()) => forms::of_token(secret.expose()),
-            Giver::Stranger { .. } => return News::NoToken,
+            SecretSource::Ourselves => forms::of(secret.expose()),
+            SecretSource::Stranger { .. } if is_token(secret.expose()) => forms::of_token(secret.expose()),
+            SecretSource::Stranger { .. } => return LearnResult::NoToken,
         };
-        let forms = Arc::new(Forms::of(&texts, hasher));
+        let forms = Arc::new(SecretPatterns::of(&texts, hasher));
         if forms.is_empty() {
-            return News::Nothing;
+            return LearnResult::Nothing;
         }
         self.remember(digest, Arc::clone(&forms), giver.clone());
-        News::New(forms)
+        LearnResult::New(forms)
     }
 
     /// The number of known secrets.
@@ -138,7 +138,7 @@ impl Memory {
     }
 
     /// Everything to look for.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Forms>> + Clone {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<SecretPatterns>> + Clone {
         let learned = self.learned.values().map(|it| &it.forms);
         self.configured.values().chain(learned)
     }
@@ -146,15 +146,15 @@ impl Memory {
     /// Marks a secret as the newest. Beyond the limits, forgets the oldest secret of a login that
     /// has too many, or else of the bridge that has the most. So a server cannot displace the
     /// secrets of others.
-    fn remember(&mut self, digest: u64, forms: Arc<Forms>, giver: Giver) {
+    fn remember(&mut self, digest: u64, forms: Arc<SecretPatterns>, giver: SecretSource) {
         self.clock += 1;
         self.heard.insert(digest, self.clock);
         *self.by_bridge.entry(giver.bridge()).or_default() += 1;
         let own = self.by_giver.entry(giver.clone()).or_default();
         own.insert(self.clock);
-        let is_stranger = matches!(giver, Giver::Stranger { .. });
+        let is_stranger = matches!(giver, SecretSource::Stranger { .. });
         let too_old = (is_stranger && own.len() > OF_LOGIN_MAX).then(|| own.first().copied());
-        let learned = Learned {
+        let learned = LearnedSecret {
             digest,
             forms,
             giver,
@@ -180,13 +180,13 @@ impl Memory {
     }
 
     /// Forgets a secret.
-    fn forget(&mut self, digest: u64) -> Option<Learned> {
+    fn forget(&mut self, digest: u64) -> Option<LearnedSecret> {
         let heard = *self.heard.get(&digest)?;
         self.forget_heard(heard)
     }
 
     /// Forgets the secret with this time.
-    fn forget_heard(&mut self, heard: u64) -> Option<Learned> {
+    fn forget_heard(&mut self, heard: u64) -> Option<LearnedSecret> {
         let learned = self.learned.remove(&heard)?;
         self.heard.remove(&learned.digest);
         if let Some(own) = self.by_giver.get_mut(&learned.giver) {

@@ -16,7 +16,7 @@ use std::fmt;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
-pub use memory::Giver;
+pub use memory::SecretSource;
 pub use redactor::Redactor;
 
 /// A key, token or password. `Debug` shows stars, the memory is wiped on drop, and the only way to

@@ -1,4 +1,4 @@
-//! [`Search`]: finds many secrets in one pass over a text. It is built once and never changed.
+//! [`SecretSearch`]: finds many secrets in one pass over a text. It is built once and never changed.
 //!
 //! For each position of a text a table shows whether a secret may end there: the last six bytes,
 //! multiplied, select one bit of a table that fits into the CPU cache. That takes a nanosecond per
@@ -14,8 +14,8 @@ use std::{
 };
 
 use super::{
-    forms::{BYTES_MIN, Texts},
-    plain::Plain,
+    forms::{BYTES_MIN, SecretForms},
+    plain::UnescapedText,
 };
 
 /// How many trailing bytes of a needle are stored. The bytes before them are stored as a digest. So
@@ -31,7 +31,7 @@ const BITS_EACH: usize = 64;
 
 /// A text to look for.
 #[derive(Debug, PartialEq, Eq)]
-struct Needle {
+struct SearchPattern {
     /// The last bytes.
     tail: Box<[u8]>,
     /// How many bytes precede them, and the digest of those.
@@ -44,22 +44,22 @@ struct Needle {
 pub(super) type Known = HashSet<u64>;
 
 /// What to look for to find one secret.
-pub(super) struct Forms {
+pub(super) struct SecretPatterns {
     /// In any text.
-    anywhere: Vec<Arc<Needle>>,
+    anywhere: Vec<Arc<SearchPattern>>,
     /// In a text whose escapes were undone.
-    unescaped: Vec<Arc<Needle>>,
+    unescaped: Vec<Arc<SearchPattern>>,
 }
 
-impl Forms {
+impl SecretPatterns {
     /// Builds what to look for from these texts.
-    pub(super) fn of(texts: &[Texts], hasher: &RandomState) -> Self {
-        let needles = |which: fn(&Texts) -> &BTreeSet<String>| {
+    pub(super) fn of(texts: &[SecretForms], hasher: &RandomState) -> Self {
+        let needles = |which: fn(&SecretForms) -> &BTreeSet<String>| {
             let needles = texts.iter().flat_map(|texts| {
                 let of = hasher.hash_one(texts.of.as_str());
                 which(texts)
                     .iter()
-                    .map(move |text| Needle::new(text.as_bytes(), of, hasher))
+                    .map(move |text| SearchPattern::new(text.as_bytes(), of, hasher))
             });
             needles.map(Arc::new).collect()
         };
@@ -75,7 +75,7 @@ impl Forms {
     }
 }
 
-impl Needle {
+impl SearchPattern {
     fn new(bytes: &[u8], of: u64, hasher: &RandomState) -> Self {
         let at = bytes.len().saturating_sub(TAIL_BYTES_MAX);
         let (head, tail) = bytes.split_at(at);
@@ -89,24 +89,24 @@ impl Needle {
 
 /// Finds secrets.
 #[derive(Default)]
-pub(super) struct Search {
+pub(super) struct SecretSearch {
     /// In any text.
-    anywhere: Needles,
+    anywhere: PatternIndex,
     /// In a text whose escapes were undone.
-    unescaped: Needles,
+    unescaped: PatternIndex,
 }
 
-impl Search {
+impl SecretSearch {
     /// Builds a search for all of these secrets.
     pub(super) fn new<'a>(
-        secrets: impl IntoIterator<Item = &'a Arc<Forms>> + Clone,
+        secrets: impl IntoIterator<Item = &'a Arc<SecretPatterns>> + Clone,
         hasher: &RandomState,
     ) -> Self {
         let anywhere = secrets.clone().into_iter().flat_map(|it| &it.anywhere);
         let unescaped = secrets.into_iter().flat_map(|it| &it.unescaped);
         Self {
-            anywhere: Needles::new(anywhere, hasher),
-            unescaped: Needles::new(unescaped, hasher),
+            anywhere: PatternIndex::new(anywhere, hasher),
+            unescaped: PatternIndex::new(unescaped, hasher),
         }
     }
 
@@ -125,7 +125,7 @@ impl Search {
     pub(super) fn find(
         &self,
         text: &[u8],
-        plain: Option<&Plain<'_>>,
+        plain: Option<&UnescapedText<'_>>,
         known: &Known,
     ) -> Vec<Range<usize>> {
         let mut found = self.anywhere.find(text, known);
@@ -139,7 +139,7 @@ impl Search {
     }
 
     /// Adds the secrets that a text reveals.
-    pub(super) fn add_known(&self, text: &[u8], plain: Option<&Plain<'_>>, known: &mut Known) {
+    pub(super) fn add_known(&self, text: &[u8], plain: Option<&UnescapedText<'_>>, known: &mut Known) {
         self.anywhere.add_known(text, known);
         if let Some(plain) = plain {
             self.unescaped.add_known(&plain.text, known);
@@ -149,9 +149,9 @@ impl Search {
 
 /// Finds texts.
 #[derive(Default)]
-struct Needles {
+struct PatternIndex {
     /// The needles by their last six bytes.
-    by_end: HashMap<u64, Vec<Arc<Needle>>>,
+    by_end: HashMap<u64, Vec<Arc<SearchPattern>>>,
     /// One bit for each key, which may by chance also be set for other keys. Empty if there are no
     /// needles.
     bits: Vec<u64>,
@@ -163,10 +163,10 @@ struct Needles {
     hasher: RandomState,
 }
 
-impl Needles {
+impl PatternIndex {
     /// Builds a search for all of these needles.
-    fn new<'a>(needles: impl Iterator<Item = &'a Arc<Needle>>, hasher: &RandomState) -> Self {
-        let mut by_end: HashMap<u64, Vec<Arc<Needle>>> = HashMap::new();
+    fn new<'a>(needles: impl Iterator<Item = &'a Arc<SearchPattern>>, hasher: &RandomState) -> Self {
+        let mut by_end: HashMap<u64, Vec<Arc<SearchPattern>>> = HashMap::new();
         let mut longest = 0;
         for needle in needles {
             let Some(end) = needle.tail.last_chunk::<BYTES_MIN>() else {
@@ -239,7 +239,7 @@ impl Needles {
     /// Calls `tell` for every position where a needle may end, with the needles that have these
     /// last bytes.
     #[inline]
-    fn scan(&self, text: &[u8], mut tell: impl FnMut(&[Arc<Needle>], usize)) {
+    fn scan(&self, text: &[u8], mut tell: impl FnMut(&[Arc<SearchPattern>], usize)) {
         if self.is_empty() {
             return;
         }
@@ -258,7 +258,7 @@ impl Needles {
 
     /// Checks whether a needle may end at a position.
     #[inline]
-    fn look(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<Needle>], usize)) {
+    fn look(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<SearchPattern>], usize)) {
         let (word, bit) = self.bit(key);
         if self.bits.get(word).is_some_and(|word| word & bit != 0) {
             self.look_closer(key, end, tell);
@@ -267,14 +267,14 @@ impl Needles {
 
     /// Checks again without the table.
     #[cold]
-    fn look_closer(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<Needle>], usize)) {
+    fn look_closer(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<SearchPattern>], usize)) {
         if let Some(alike) = self.by_end.get(&key) {
             tell(alike, end);
         }
     }
 
     /// The start of a needle if the text ends with it.
-    fn start(&self, needle: &Needle, text: &[u8]) -> Option<usize> {
+    fn start(&self, needle: &SearchPattern, text: &[u8]) -> Option<usize> {
         let rest = text.strip_suffix(&*needle.tail)?;
         let Some((length, digest)) = needle.head else {
             return Some(rest.len());

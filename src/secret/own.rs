@@ -1,4 +1,4 @@
-//! [`Own`]: what a caller sent, and therefore already knows.
+//! [`CallerInput`]: what a caller sent, and therefore already knows.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,7 @@ use super::needles::Known;
 /// What a caller sent. If it contains a secret, that secret is not removed from the response to
 /// this caller: stars in place of the caller's own text would reveal that it is a secret.
 #[derive(Debug)]
-pub(super) struct Own {
+pub(super) struct CallerInput {
     /// The secrets in it.
     pub(super) known: Known,
     /// The request body.
@@ -20,7 +20,7 @@ pub(super) struct Own {
     pub(super) made: OnceLock<Known>,
 }
 
-impl Own {
+impl CallerInput {
     /// What servers often produce from arguments: all texts concatenated, in lower case, in upper
     /// case.
     pub(super) fn variants(&self) -> Vec<Vec<u8>> {

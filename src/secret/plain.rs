@@ -1,4 +1,4 @@
-//! [`Plain`]: a text without the escapes of URLs, JSON and programs.
+//! [`UnescapedText`]: a text without the escapes of URLs, JSON and programs.
 //!
 //! Every program escapes different characters, and some escape text that is already escaped. So
 //! escapes are undone instead of predicted: each escape sequence with a backslash or a percent sign
@@ -12,14 +12,14 @@ use memchr::memchr2;
 
 /// A text without escapes. The original positions are computed again when needed. Storing them
 /// could take many times the size of a text that consists only of escapes.
-pub(super) struct Plain<'a> {
+pub(super) struct UnescapedText<'a> {
     /// The original text.
     original: &'a [u8],
     /// The bytes, which need not be UTF-8.
     pub(super) text: Vec<u8>,
 }
 
-/// The form in which a secret is looked for in a [`Plain`].
+/// The form in which a secret is looked for in a [`UnescapedText`].
 pub(super) fn plain(secret: &str) -> String {
     secret.chars().filter_map(plain_of).collect()
 }
@@ -35,10 +35,10 @@ fn plain_of(character: char) -> Option<char> {
     }
 }
 
-impl<'a> Plain<'a> {
+impl<'a> UnescapedText<'a> {
     /// Undoes escapes. Returns `None` for a text without escapes, without copying it.
     pub(super) fn of(original: &'a [u8]) -> Option<Self> {
-        let mut escapes = Escapes::of(original).peekable();
+        let mut escapes = EscapeIter::of(original).peekable();
         escapes.peek()?;
         let mut text = Vec::with_capacity(original.len());
         let mut copied = 0;
@@ -55,8 +55,8 @@ impl<'a> Plain<'a> {
     /// The original positions of pieces of the text, including their escapes. The result is sorted
     /// and without overlaps.
     pub(super) fn places(&self, pieces: &[Range<usize>]) -> Vec<Range<usize>> {
-        let mut way = Way {
-            escapes: Escapes::of(self.original).peekable(),
+        let mut way = PositionMap {
+            escapes: EscapeIter::of(self.original).peekable(),
             now: 0,
             was: 0,
         };
@@ -68,9 +68,9 @@ impl<'a> Plain<'a> {
 }
 
 /// A changed piece of the original.
-struct Escape {
+struct EscapeSpan {
     /// The replacement; empty for a removed backslash.
-    instead: Instead,
+    instead: EscapeReplacement,
     /// The position of the replacement.
     now: Range<usize>,
     /// The original position.
@@ -79,12 +79,12 @@ struct Escape {
 
 /// At most one character in UTF-8, or a single byte.
 #[derive(Clone, Copy, Default)]
-struct Instead {
+struct EscapeReplacement {
     buffer: [u8; 4],
     length: usize,
 }
 
-impl Instead {
+impl EscapeReplacement {
     fn byte(byte: u8) -> Self {
         Self {
             buffer: [byte, 0, 0, 0],
@@ -104,7 +104,7 @@ impl Instead {
 }
 
 /// The escapes of a text, in order.
-struct Escapes<'a> {
+struct EscapeIter<'a> {
     text: &'a [u8],
     /// How far the text was read.
     at: usize,
@@ -112,7 +112,7 @@ struct Escapes<'a> {
     saved: usize,
 }
 
-impl<'a> Escapes<'a> {
+impl<'a> EscapeIter<'a> {
     fn of(text: &'a [u8]) -> Self {
         Self {
             text,
@@ -122,10 +122,10 @@ impl<'a> Escapes<'a> {
     }
 }
 
-impl Iterator for Escapes<'_> {
-    type Item = Escape;
+impl Iterator for EscapeIter<'_> {
+    type Item = EscapeSpan;
 
-    fn next(&mut self) -> Option<Escape> {
+    fn next(&mut self) -> Option<EscapeSpan> {
         loop {
             let rest = self.text.get(self.at..)?;
             let start = self.at + memchr2(b'%', b'\\', rest)?;
@@ -136,7 +136,7 @@ impl Iterator for Escapes<'_> {
             let now = start - self.saved;
             self.at = start + length;
             self.saved += length - instead.length;
-            return Some(Escape {
+            return Some(EscapeSpan {
                 instead,
                 now: now..now + instead.length,
                 was: start..self.at,
@@ -146,16 +146,16 @@ impl Iterator for Escapes<'_> {
 }
 
 /// Maps positions back to the original text.
-struct Way<'a> {
+struct PositionMap<'a> {
     /// The escapes ahead.
-    escapes: Peekable<Escapes<'a>>,
+    escapes: Peekable<EscapeIter<'a>>,
     /// The position after the last escape, in the unescaped text.
     now: usize,
     /// The same position in the original text.
     was: usize,
 }
 
-impl Way<'_> {
+impl PositionMap<'_> {
     /// The original start of a piece that starts here, including backslashes before it.
     fn start(&mut self, at: usize) -> usize {
         self.pass(|escape| escape.now.start < at);
@@ -175,7 +175,7 @@ impl Way<'_> {
     }
 
     /// Skips escapes.
-    fn pass(&mut self, is_behind: impl Fn(&Escape) -> bool) {
+    fn pass(&mut self, is_behind: impl Fn(&EscapeSpan) -> bool) {
         while let Some(escape) = self.escapes.next_if(&is_behind) {
             (self.now, self.was) = (escape.now.end, escape.was.end);
         }
@@ -183,31 +183,31 @@ impl Way<'_> {
 }
 
 /// The replacement of the escape at the start of a text, and the length of the escape.
-fn unescaped(text: &[u8]) -> Option<(Instead, usize)> {
+fn unescaped(text: &[u8]) -> Option<(EscapeReplacement, usize)> {
     match text {
         [b'%', high, low, ..] => {
             let byte = digit(*high)? << 4 | digit(*low)?;
             let instead = if byte.is_ascii() {
                 let plain = plain_of(char::from(byte));
-                plain.map(Instead::character).unwrap_or_default()
+                plain.map(EscapeReplacement::character).unwrap_or_default()
             } else {
-                Instead::byte(byte)
+                EscapeReplacement::byte(byte)
             };
             Some((instead, 3))
         }
-        [b'\\', ..] => Some(character(text).unwrap_or((Instead::default(), 1))),
+        [b'\\', ..] => Some(character(text).unwrap_or((EscapeReplacement::default(), 1))),
         _ => None,
     }
 }
 
 /// The character of one `\uXXXX`, or of a surrogate pair.
-fn character(text: &[u8]) -> Option<(Instead, usize)> {
+fn character(text: &[u8]) -> Option<(EscapeReplacement, usize)> {
     let first = unit(text)?;
     let second = text.get(6..).and_then(unit);
     let units = [Some(first), second].into_iter().flatten();
     let character = char::decode_utf16(units).next()?.ok()?;
     let plain = plain_of(character);
-    let instead = plain.map(Instead::character).unwrap_or_default();
+    let instead = plain.map(EscapeReplacement::character).unwrap_or_default();
     Some((instead, character.len_utf16() * 6))
 }
 
@@ -246,13 +246,13 @@ mod tests {
             (r"C:\new %5C \u005c \u12", "C:new   u12"),
             ("100%25 of %zz %", "100% of %zz %"),
         ] {
-            let plain = Plain::of(original.as_bytes()).unwrap();
+            let plain = UnescapedText::of(original.as_bytes()).unwrap();
             assert_eq!(String::from_utf8_lossy(&plain.text), text);
             let whole = 0..plain.text.len();
             assert_eq!(plain.places(&[whole])[0], 0..original.len());
         }
         for text in ["", "%", "100 %", "%%%", "%u00e9", "plain"] {
-            assert!(Plain::of(text.as_bytes()).is_none(), "{text}");
+            assert!(UnescapedText::of(text.as_bytes()).is_none(), "{text}");
         }
         assert_eq!(plain("a\\b\n\"c\""), "abn\"c\"");
     }
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_place_takes_the_escapes_of_its_own_with_it() {
         let original = br#"{"a":"x\"y%2Fz\\\"","b":1}"#;
-        let plain = Plain::of(original).unwrap();
+        let plain = UnescapedText::of(original).unwrap();
         assert_eq!(plain.text, br#"{"a":"x"y/z"","b":1}"#);
         let was = |pieces: &[Range<usize>]| -> Vec<String> {
             let places = plain.places(pieces).into_iter();

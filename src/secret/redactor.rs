@@ -15,10 +15,10 @@ use serde_json::Value;
 
 use super::{
     Secret,
-    memory::{Giver, Memory, News},
-    needles::{Forms, Known, Search},
-    own::Own,
-    plain::Plain,
+    memory::{SecretSource, KnownSecrets, LearnResult},
+    needles::{SecretPatterns, Known, SecretSearch},
+    own::CallerInput,
+    plain::UnescapedText,
 };
 
 /// The replacement of a secret.
@@ -42,21 +42,21 @@ const SETTLED_MIN: usize = 1_000;
 #[derive(Clone, Default)]
 pub struct Redactor {
     /// The shared state.
-    inner: Arc<Inner>,
+    inner: Arc<RedactorState>,
     /// What the caller sent, while the response to that caller is cleaned.
-    own: Option<Arc<Own>>,
+    own: Option<Arc<CallerInput>>,
 }
 
 /// The state that all clones share.
 #[derive(Default)]
-struct Inner {
+struct RedactorState {
     /// What is looked for, swapped as one value.
-    current: ArcSwap<Current>,
+    current: ArcSwap<RedactionIndex>,
     /// The known secrets. Locked by the task that changes them.
-    memory: Mutex<Memory>,
+    memory: Mutex<KnownSecrets>,
     /// The external servers for which the log already says that their secrets do not have the shape
     /// of a token.
-    told: Mutex<BTreeSet<Giver>>,
+    told: Mutex<BTreeSet<SecretSource>>,
     /// Computes digests that others cannot reproduce.
     hasher: RandomState,
 }
@@ -64,15 +64,15 @@ struct Inner {
 /// What is looked for. If many secrets are known, new ones are kept separately until there are
 /// enough of them, because rebuilding everything takes milliseconds and tokens arrive one by one.
 #[derive(Default)]
-struct Current {
+struct RedactionIndex {
     /// The secrets of the last rebuild.
-    settled: Arc<Search>,
+    settled: Arc<SecretSearch>,
     /// How many there were.
     settled_count: usize,
     /// The secrets since then.
-    fresh: Search,
+    fresh: SecretSearch,
     /// Their forms, for the next rebuild.
-    fresh_forms: Vec<Arc<Forms>>,
+    fresh_forms: Vec<Arc<SecretPatterns>>,
 }
 
 impl fmt::Debug for Redactor {
@@ -102,12 +102,12 @@ impl Redactor {
 
     /// Learns several secrets. If there are too many, the oldest are forgotten.
     pub fn learn_all(&self, secrets: impl IntoIterator<Item = Secret>) {
-        self.learn_from(&Giver::Ourselves, secrets);
+        self.learn_from(&SecretSource::Ourselves, secrets);
     }
 
     /// Learns secrets from a source. Secrets of external servers are looked for only if they have
     /// the shape of a token; otherwise a server could decide which words others may say.
-    pub fn learn_from(&self, giver: &Giver, secrets: impl IntoIterator<Item = Secret>) {
+    pub fn learn_from(&self, giver: &SecretSource, secrets: impl IntoIterator<Item = Secret>) {
         let hasher = &self.inner.hasher;
         let mut is_odd = false;
         let mut memory = self
@@ -118,9 +118,9 @@ impl Redactor {
         let mut new = Vec::new();
         for secret in secrets {
             match memory.learn(&secret, giver, hasher) {
-                News::New(forms) => new.push(forms),
-                News::NoToken => is_odd = true,
-                News::Nothing => {}
+                LearnResult::New(forms) => new.push(forms),
+                LearnResult::NoToken => is_odd = true,
+                LearnResult::Nothing => {}
             }
         }
         if !new.is_empty() {
@@ -133,11 +133,11 @@ impl Redactor {
     }
 
     /// Warns once that a secret of an external server does not have the shape of a token.
-    fn warn_of(&self, giver: &Giver) {
-        let Giver::Stranger { bridge, .. } = giver else {
+    fn warn_of(&self, giver: &SecretSource) {
+        let SecretSource::Stranger { bridge, .. } = giver else {
             return;
         };
-        let of_bridge = Giver::stranger(bridge, "");
+        let of_bridge = SecretSource::stranger(bridge, "");
         let mut told = self
             .inner
             .told
@@ -152,7 +152,7 @@ impl Redactor {
     }
 
     /// Looks for these secrets too.
-    fn look_for(&self, new: Vec<Arc<Forms>>, memory: &Memory) {
+    fn look_for(&self, new: Vec<Arc<SecretPatterns>>, memory: &KnownSecrets) {
         let current = self.inner.current.load();
         let mut fresh_forms = current.fresh_forms.clone();
         fresh_forms.extend(new);
@@ -161,20 +161,20 @@ impl Redactor {
             self.settle(memory);
             return;
         }
-        self.inner.current.store(Arc::new(Current {
+        self.inner.current.store(Arc::new(RedactionIndex {
             settled: Arc::clone(&current.settled),
             settled_count,
-            fresh: Search::new(&fresh_forms, &self.inner.hasher),
+            fresh: SecretSearch::new(&fresh_forms, &self.inner.hasher),
             fresh_forms,
         }));
     }
 
     /// Rebuilds everything.
-    fn settle(&self, memory: &Memory) {
-        self.inner.current.store(Arc::new(Current {
-            settled: Arc::new(Search::new(memory.all(), &self.inner.hasher)),
+    fn settle(&self, memory: &KnownSecrets) {
+        self.inner.current.store(Arc::new(RedactionIndex {
+            settled: Arc::new(SecretSearch::new(memory.all(), &self.inner.hasher)),
             settled_count: memory.len(),
-            ..Current::default()
+            ..RedactionIndex::default()
         }));
     }
 
@@ -187,7 +187,7 @@ impl Redactor {
         for text in texts.iter().copied().chain([&*body]) {
             current.add_known(text, &mut known);
         }
-        let own = Own {
+        let own = CallerInput {
             known,
             body,
             made: OnceLock::new(),
@@ -286,7 +286,7 @@ impl Redactor {
     }
 }
 
-impl Current {
+impl RedactionIndex {
     /// The positions of secrets that are not in `known`, sorted and without overlaps.
     fn find(&self, text: &[u8], known: &Known) -> Vec<Range<usize>> {
         let plain = self.plain(text);
@@ -311,9 +311,9 @@ impl Current {
     }
 
     /// The text without escapes, if it has any and they matter.
-    fn plain<'a>(&self, text: &'a [u8]) -> Option<Plain<'a>> {
+    fn plain<'a>(&self, text: &'a [u8]) -> Option<UnescapedText<'a>> {
         let needs_plain = self.settled.needs_plain() || self.fresh.needs_plain();
-        needs_plain.then(|| Plain::of(text)).flatten()
+        needs_plain.then(|| UnescapedText::of(text)).flatten()
     }
 }
 

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    Giver, Redactor, Secret,
-    memory::{Memory, News},
+    SecretSource, Redactor, Secret,
+    memory::{KnownSecrets, LearnResult},
 };
 
 /// A redactor that knows these secrets.
@@ -275,7 +275,7 @@ fn token(number: u64) -> String {
 #[test]
 fn a_stranger_does_not_decide_which_words_others_say() {
     let redactor = knowing(["configured-1"]);
-    let giver = Giver::stranger("evil", "");
+    let giver = SecretSource::stranger("evil", "");
     let words = [
         "create_pull_request",
         "https://example.com/",
@@ -302,16 +302,16 @@ fn a_stranger_does_not_decide_which_words_others_say() {
 
 #[test]
 fn a_server_that_gives_many_tokens_pushes_out_none_of_others() {
-    let (mut memory, hasher) = (Memory::default(), RandomState::new());
-    let mut is_new = |giver: &Giver, secret: &str| {
+    let (mut memory, hasher) = (KnownSecrets::default(), RandomState::new());
+    let mut is_new = |giver: &SecretSource, secret: &str| {
         let news = memory.learn(&Secret::new(secret), giver, &hasher);
-        matches!(news, News::New(_))
+        matches!(news, LearnResult::New(_))
     };
     let (quiet, noisy) = (
-        Giver::stranger("quiet", "alice"),
-        Giver::stranger("noisy", ""),
+        SecretSource::stranger("quiet", "alice"),
+        SecretSource::stranger("noisy", ""),
     );
-    assert!(is_new(&quiet, &token(1)) && is_new(&Giver::Ourselves, "own-key-0aB"));
+    assert!(is_new(&quiet, &token(1)) && is_new(&SecretSource::Ourselves, "own-key-0aB"));
     // One login with a new token every second.
     for number in 100..200 {
         assert!(is_new(&noisy, &token(number)));
@@ -320,10 +320,10 @@ fn a_server_that_gives_many_tokens_pushes_out_none_of_others() {
     assert!(is_new(&noisy, &token(183)), "more than sixteen are known");
     // Many logins.
     for number in 1_000..22_000_u64 {
-        let giver = Giver::stranger("noisy", &number.to_string());
+        let giver = SecretSource::stranger("noisy", &number.to_string());
         is_new(&giver, &token(number));
     }
-    assert!(!is_new(&quiet, &token(1)) && !is_new(&Giver::Ourselves, "own-key-0aB"));
+    assert!(!is_new(&quiet, &token(1)) && !is_new(&SecretSource::Ourselves, "own-key-0aB"));
     assert!(!is_new(&noisy, &token(21_999)));
     assert!(is_new(&noisy, &token(1_000)), "more than are remembered");
     assert!(memory.len() <= 20_000);

@@ -3,7 +3,7 @@
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::config::{Config, Server};
+use crate::config::{Config, ServerSettings};
 
 /// File descriptors that are reserved for the journal, the database, the pipes of servers and
 /// outgoing requests. A quarter of all descriptors is reserved, within these bounds.
@@ -14,7 +14,7 @@ const RESERVED_DESCRIPTORS: (u64, u64) = (32, 1024);
 pub const DESCRIPTORS_MAX: u64 = 65_536;
 
 /// The limit on connections, from the settings and the available file descriptors.
-pub fn connections_max(server: &Server) -> usize {
+pub fn connections_max(server: &ServerSettings) -> usize {
     let descriptors = getrlimit(Resource::Nofile).current;
     server
         .connections_max

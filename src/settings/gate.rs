@@ -1,4 +1,4 @@
-//! [`Gate`] and [`Seat`]: the limit on concurrent requests, shared among callers.
+//! [`AdmissionControl`] and [`RequestPlace`]: the limit on concurrent requests, shared among callers.
 
 use std::{
     sync::{
@@ -11,8 +11,8 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    config::Limits,
-    rate::{CallerKey, Full, Policy, Share, Shares},
+    config::LimitSettings,
+    rate::{CallerKey, FairShareError, SharePolicy, FairShare, FairSharePool},
 };
 
 /// The number of places that administrators have when all other places are taken.
@@ -42,49 +42,49 @@ const ANSWER_LOOK: Duration = Duration::from_millis(20);
 
 /// Admits a limited number of requests. Further requests are refused at once and do not wait.
 #[derive(Debug, Clone)]
-pub struct Gate(Arc<Bounds>);
+pub struct AdmissionControl(Arc<AdmissionState>);
 
 /// The state that all requests share.
 #[derive(Debug)]
-struct Bounds {
+struct AdmissionState {
     /// Requests whose sender is not yet identified.
     entering: AtomicUsize,
     entering_max: usize,
     /// The places of callers.
-    places: Arc<Shares>,
+    places: Arc<FairSharePool>,
     /// Extra places for administrators.
-    reserved: Arc<Shares>,
+    reserved: Arc<FairSharePool>,
     /// Bytes of request bodies.
-    bodies: Arc<Shares>,
+    bodies: Arc<FairSharePool>,
     /// Bytes of unread answers.
-    answers: Arc<Shares>,
+    answers: Arc<FairSharePool>,
     /// Bytes of unread answers, including answers that wait for room.
-    produced: Arc<Shares>,
+    produced: Arc<FairSharePool>,
     /// Answers that wait for room. Each caller can have one.
-    patient: Arc<Shares>,
+    patient: Arc<FairSharePool>,
 }
 
 /// The place of one request. Until its sender is identified, it counts toward a small limit; then
 /// it counts for its caller.
 #[derive(Debug)]
-pub struct Seat {
-    bounds: Arc<Bounds>,
-    state: Mutex<State>,
+pub struct RequestPlace {
+    bounds: Arc<AdmissionState>,
+    state: Mutex<PlaceState>,
 }
 
 /// The caller of the request, and what it holds.
 #[derive(Debug, Default)]
-struct State {
+struct PlaceState {
     caller: Option<CallerKey>,
-    place: Option<Share>,
-    body: Option<Share>,
+    place: Option<FairShare>,
+    body: Option<FairShare>,
 }
 
 /// The bytes of an answer that is not read completely. They are released on drop.
 #[derive(Debug)]
-pub struct Held {
-    _unread: Share,
-    _produced: Share,
+pub struct ResponseMemory {
+    _unread: FairShare,
+    _produced: FairShare,
 }
 
 /// Why a request has no place, or no memory for its body or its answer.
@@ -95,53 +95,53 @@ pub enum PlaceError {
     Entering,
     /// All places for requests are taken.
     #[error("{}", match .0 {
-        Full::Own => "you have reached the limit of concurrent requests for one caller; wait until one of them has ended, then try again",
-        Full::All => "too many requests at once; try again in a moment",
+        FairShareError::Own => "you have reached the limit of concurrent requests for one caller; wait until one of them has ended, then try again",
+        FairShareError::All => "too many requests at once; try again in a moment",
     })]
-    Place(Full),
+    Place(FairShareError),
     /// The memory for request bodies is used up.
     #[error("{}", match .0 {
-        Full::Own => "your requests in progress use all the memory that one caller may use; send fewer large requests at once",
-        Full::All => "too many large requests are being sent; try again in a moment",
+        FairShareError::Own => "your requests in progress use all the memory that one caller may use; send fewer large requests at once",
+        FairShareError::All => "too many large requests are being sent; try again in a moment",
     })]
-    Body(Full),
+    Body(FairShareError),
     /// The memory for unread answers is used up.
     #[error("{}", match .0 {
-        Full::Own => "your unread answers use all the memory that one caller may use; the call was made, but its answer was dropped: read your answers, or make fewer large calls at once",
-        Full::All => "unread answers of all callers use all the memory for answers; the call was made, but its answer was dropped",
+        FairShareError::Own => "your unread answers use all the memory that one caller may use; the call was made, but its answer was dropped: read your answers, or make fewer large calls at once",
+        FairShareError::All => "unread answers of all callers use all the memory for answers; the call was made, but its answer was dropped",
     })]
-    Answer(Full),
+    Answer(FairShareError),
 }
 
-impl Gate {
+impl AdmissionControl {
     /// A gate for `requests_max` requests, with memory for bodies and answers in proportion to the
     /// largest of each.
-    pub fn new(requests_max: usize, limits: &Limits) -> Self {
+    pub fn new(requests_max: usize, limits: &LimitSettings) -> Self {
         let (least, most) = ENTERING;
         let bytes = |largest: usize, times: usize| {
             let all = largest.saturating_mul(times).max(HELD_BYTES_MIN);
             // A caller's share is at least the largest body or answer.
-            (all, Policy::Capped(all / 8 * 3))
+            (all, SharePolicy::Capped(all / 8 * 3))
         };
         let (bodies, of_bodies) = bytes(limits.body_bytes_max, BODIES_TIMES);
         let (answers, of_answers) = bytes(limits.result_bytes_max, ANSWERS_TIMES);
-        Self(Arc::new(Bounds {
+        Self(Arc::new(AdmissionState {
             entering: AtomicUsize::new(0),
             entering_max: (requests_max / 4).clamp(least, most),
-            places: Shares::new(requests_max, Policy::Dynamic),
-            reserved: Shares::new(RESERVED, Policy::Dynamic),
-            bodies: Shares::new(bodies, of_bodies),
-            answers: Shares::new(answers, of_answers),
-            produced: Shares::new(answers, Policy::Capped(answers / 8 * 5)),
-            patient: Shares::new(usize::MAX, Policy::Capped(1)),
+            places: FairSharePool::new(requests_max, SharePolicy::Dynamic),
+            reserved: FairSharePool::new(RESERVED, SharePolicy::Dynamic),
+            bodies: FairSharePool::new(bodies, of_bodies),
+            answers: FairSharePool::new(answers, of_answers),
+            produced: FairSharePool::new(answers, SharePolicy::Capped(answers / 8 * 5)),
+            patient: FairSharePool::new(usize::MAX, SharePolicy::Capped(1)),
         }))
     }
 
     /// A place for a request whose sender is not yet identified, or `None` if all are taken.
-    pub fn enter(&self) -> Option<Arc<Seat>> {
+    pub fn enter(&self) -> Option<Arc<RequestPlace>> {
         let before = self.0.entering.fetch_add(1, Ordering::Relaxed);
         // Dropping the seat decrements the counter again.
-        let seat = Seat {
+        let seat = RequestPlace {
             bounds: Arc::clone(&self.0),
             state: Mutex::default(),
         };
@@ -149,18 +149,18 @@ impl Gate {
     }
 }
 
-impl Seat {
+impl RequestPlace {
     /// Assigns the place to the caller, within the caller's share of all places.
-    pub fn claim(&self, caller: CallerKey) -> Result<(), Full> {
+    pub fn claim(&self, caller: CallerKey) -> Result<(), FairShareError> {
         self.claim_of(&self.bounds.places, caller)
     }
 
     /// The same with a place that is reserved for administrators.
-    pub fn claim_reserved(&self, caller: CallerKey) -> Result<(), Full> {
+    pub fn claim_reserved(&self, caller: CallerKey) -> Result<(), FairShareError> {
         self.claim_of(&self.bounds.reserved, caller)
     }
 
-    fn claim_of(&self, places: &Arc<Shares>, caller: CallerKey) -> Result<(), Full> {
+    fn claim_of(&self, places: &Arc<FairSharePool>, caller: CallerKey) -> Result<(), FairShareError> {
         let mut state = self.lock();
         if state.place.is_some() {
             return Ok(());
@@ -189,7 +189,7 @@ impl Seat {
 
     /// Counts bytes of an answer until the caller has read them. If there is no room, it waits
     /// briefly for the caller to read earlier answers.
-    pub async fn hold_answer(&self, bytes: usize) -> Result<Option<Held>, PlaceError> {
+    pub async fn hold_answer(&self, bytes: usize) -> Result<Option<ResponseMemory>, PlaceError> {
         let Some(caller) = self.lock().caller else {
             return Ok(None);
         };
@@ -211,19 +211,19 @@ impl Seat {
                     .map_err(|_| PlaceError::Answer(full))?
             }
         };
-        Ok(Some(Held {
+        Ok(Some(ResponseMemory {
             _unread: unread,
             _produced: produced,
         }))
     }
 
     /// Locks the state. It stays consistent even if a thread panicked while it held the lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PlaceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Seat {
+impl Drop for RequestPlace {
     fn drop(&mut self) {
         if self.lock().place.is_none() {
             self.bounds.entering.fetch_sub(1, Ordering::Relaxed);
@@ -232,7 +232,7 @@ impl Drop for Seat {
 }
 
 /// Waits until a caller has room for this many bytes.
-async fn room_for(shares: &Arc<Shares>, caller: CallerKey, bytes: usize) -> Share {
+async fn room_for(shares: &Arc<FairSharePool>, caller: CallerKey, bytes: usize) -> FairShare {
     loop {
         sleep(ANSWER_LOOK).await;
         if let Ok(share) = shares.take(caller, bytes) {

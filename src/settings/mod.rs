@@ -1,4 +1,4 @@
-//! [`Settings`]: the parts of the configuration that requests use and a reload replaces.
+//! [`ReloadableSettings`]: the parts of the configuration that requests use and a reload replaces.
 
 mod address;
 mod capacity;
@@ -8,44 +8,44 @@ use std::sync::Arc;
 
 pub use address::{below, public_url};
 pub use capacity::{DESCRIPTORS_MAX, connections_max};
-pub use gate::{Gate, Held, PlaceError, Seat, UNCOUNTED_BYTES};
+pub use gate::{AdmissionControl, ResponseMemory, PlaceError, RequestPlace, UNCOUNTED_BYTES};
 
 use self::capacity::requests_max;
 use crate::{
-    access::Access,
-    auth::{Proofs, Sources},
-    chat::Chats,
+    access::AccessControl,
+    auth::{Authenticator, AuthSources},
+    chat::ChatClient,
     config::Config,
-    rate::Rates,
-    store::Directory,
+    rate::RateLimits,
+    store::UserDirectory,
 };
 
 /// The settings that a reload replaces.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ReloadableSettings {
     /// The current configuration.
     pub config: Arc<Config>,
     /// The checks that identify callers.
-    pub proofs: Arc<Proofs>,
+    pub proofs: Arc<Authenticator>,
     /// The access rules.
-    pub access: Access,
+    pub access: AccessControl,
     /// The groups in Open WebUI's database, if it is configured.
-    pub directory: Option<Arc<Directory>>,
+    pub directory: Option<Arc<UserDirectory>>,
     /// The rate limits.
-    pub rates: Arc<Rates>,
+    pub rates: Arc<RateLimits>,
     /// The chats that show the progress of calls. `None` if Open WebUI's address is not configured.
-    pub chats: Option<Arc<Chats>>,
+    pub chats: Option<Arc<ChatClient>>,
     /// The limit on concurrent requests.
-    pub gate: Gate,
+    pub gate: AdmissionControl,
 }
 
-impl Settings {
+impl ReloadableSettings {
     /// Builds the settings for a configuration.
-    pub fn new(config: Arc<Config>, sources: &Sources) -> Self {
+    pub fn new(config: Arc<Config>, sources: &AuthSources) -> Self {
         Self {
-            access: Access::new(&config, sources.store.clone(), &sources.tracker),
-            rates: Arc::new(Rates::new(&config, sources.redis.clone())),
-            proofs: Arc::new(Proofs::new(&config, sources.clone())),
+            access: AccessControl::new(&config, sources.store.clone(), &sources.tracker),
+            rates: Arc::new(RateLimits::new(&config, sources.redis.clone())),
+            proofs: Arc::new(Authenticator::new(&config, sources.clone())),
             chats: chats(&config, sources),
             directory: sources.directory.clone(),
             gate: gate(&config),
@@ -55,12 +55,12 @@ impl Settings {
 
     /// Builds the settings for a changed configuration. Caches and counters stay if the change does
     /// not affect them.
-    pub fn renewed(&self, config: Arc<Config>, sources: &Sources) -> Self {
+    pub fn renewed(&self, config: Arc<Config>, sources: &AuthSources) -> Self {
         let old = &self.config;
         let proofs = if old.identity == config.identity {
             Arc::clone(&self.proofs)
         } else {
-            Arc::new(Proofs::new(&config, sources.clone()))
+            Arc::new(Authenticator::new(&config, sources.clone()))
         };
         let rates = self.rates.renew(&config, sources.redis.clone());
         let access = &self.access;
@@ -89,12 +89,12 @@ impl Settings {
 }
 
 /// Builds the gate for a configuration.
-fn gate(config: &Config) -> Gate {
-    Gate::new(requests_max(config), &config.limits)
+fn gate(config: &Config) -> AdmissionControl {
+    AdmissionControl::new(requests_max(config), &config.limits)
 }
 
 /// The chats of the Open WebUI that the operator configured, and of no other.
-fn chats(config: &Config, sources: &Sources) -> Option<Arc<Chats>> {
+fn chats(config: &Config, sources: &AuthSources) -> Option<Arc<ChatClient>> {
     let url = config.identity.open_webui.url.as_ref()?;
-    Chats::new(sources.http.clone(), url, sources.tracker.clone()).map(Arc::new)
+    ChatClient::new(sources.http.clone(), url, sources.tracker.clone()).map(Arc::new)
 }

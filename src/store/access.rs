@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{GrantRow, GroupRow, KeyRow, Member, Store, StoreError, UserRow, open::ALL, pool::Tx};
+use super::{GrantRow, GroupRow, KeyRow, MemberRow, Store, StoreError, UserRow, open::ALL, pool::DatabaseTransaction};
 
 const MAPPINGS: &str =
     "SELECT group_name, tenant_id FROM group_tenant_mapping ORDER BY group_name, tenant_id";
@@ -41,10 +41,10 @@ impl Store {
 
     /// What the bridge's tables contain about a user, ignoring the case of letters. The result is
     /// empty if there are no rows.
-    pub async fn member(&self, email: &str) -> Result<Member, StoreError> {
+    pub async fn member(&self, email: &str) -> Result<MemberRow, StoreError> {
         // No table contains such a text.
         if email.contains('\0') {
-            return Ok(Member::default());
+            return Ok(MemberRow::default());
         }
         self.bounded(async {
             let mut rows: Vec<(String, Option<String>, bool)> =
@@ -54,7 +54,7 @@ impl Store {
             let mut groups: Vec<_> = rows.into_iter().filter_map(|(_, group, _)| group).collect();
             groups.sort();
             groups.dedup();
-            Ok(Member { groups, is_admin })
+            Ok(MemberRow { groups, is_admin })
         })
         .await
     }
@@ -154,7 +154,7 @@ fn unnarrowed(rows: Vec<(String, String)>) -> Vec<GrantRow> {
 }
 
 /// The grants of `bridge_grant` that the transaction may see.
-async fn narrowed(tx: &mut Tx) -> Result<Vec<GrantRow>, StoreError> {
+async fn narrowed(tx: &mut DatabaseTransaction) -> Result<Vec<GrantRow>, StoreError> {
     let rows: Vec<(String, String, String, String, bool)> = tx.fetch(NARROWED, &[]).await?;
     Ok(rows
         .into_iter()

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::{
-    Actor, Store, StoreError,
+    ChangeActor, Store, StoreError,
     admin::{fits, may_write},
     open::{ALL, now},
-    pool::Value,
+    pool::SqlValue,
 };
 use crate::config::DEFAULT_WORKSPACE;
 
@@ -68,11 +68,11 @@ pub struct AccountInfo {
 /// The right of one replica to renew an account's tokens. Contains when it expires, in microseconds
 /// since 1970; that also distinguishes it from later claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim(i64);
+pub struct RefreshClaim(i64);
 
 impl AccountKey {
     /// The values of the first three parameters.
-    fn values(&self) -> [Value<'_>; 3] {
+    fn values(&self) -> [SqlValue<'_>; 3] {
         [
             (&self.workspace).into(),
             (&self.bridge).into(),
@@ -92,7 +92,7 @@ impl AccountKey {
 
     /// Checks that the actor may connect or disconnect the account. As for grants, administrators
     /// of the default workspace may also manage what applies to every workspace.
-    fn check_actor(&self, actor: &Actor) -> Result<(), StoreError> {
+    fn check_actor(&self, actor: &ChangeActor) -> Result<(), StoreError> {
         if actor.workspace == DEFAULT_WORKSPACE && self.workspace == ALL {
             return Ok(());
         }
@@ -123,7 +123,7 @@ impl Store {
     /// counts as a login and leaves an audit record.
     pub async fn put_account(
         &self,
-        actor: Option<&Actor>,
+        actor: Option<&ChangeActor>,
         key: &AccountKey,
         sealed: &[u8],
     ) -> Result<(), StoreError> {
@@ -136,7 +136,7 @@ impl Store {
             let mut tx = self.begin().await?;
             self.scope(&mut tx, &key.workspace).await?;
             let [workspace, bridge, subject] = key.values();
-            let sealed = Value::Bytes(sealed);
+            let sealed = SqlValue::Bytes(sealed);
             tx.execute(PUT, &[workspace, bridge, subject, sealed, now().into()])
                 .await?;
             if let Some(actor) = actor {
@@ -167,9 +167,9 @@ impl Store {
                 workspace,
                 bridge,
                 subject,
-                Value::Bytes(new),
+                SqlValue::Bytes(new),
                 now().into(),
-                Value::Bytes(old),
+                SqlValue::Bytes(old),
             ];
             let is_replaced = self.touch_account(key, REPLACE, &values).await?;
             if is_replaced {
@@ -187,7 +187,7 @@ impl Store {
         &self,
         key: &AccountKey,
         for_: Duration,
-    ) -> Result<Option<Claim>, StoreError> {
+    ) -> Result<Option<RefreshClaim>, StoreError> {
         let now = now();
         let until = after(now, for_.min(CLAIM_MAX));
         let [workspace, bridge, subject] = key.values();
@@ -202,12 +202,12 @@ impl Store {
         let claimed = self
             .bounded(self.touch_account(key, CLAIM, &values))
             .await?;
-        Ok(claimed.then_some(Claim(until)))
+        Ok(claimed.then_some(RefreshClaim(until)))
     }
 
     /// Releases a claim after a failed renewal, so that another replica may try. Has no effect if
     /// the claim has expired and another replica has a new one.
-    pub async fn release_refresh(&self, key: &AccountKey, claim: Claim) -> Result<(), StoreError> {
+    pub async fn release_refresh(&self, key: &AccountKey, claim: RefreshClaim) -> Result<(), StoreError> {
         self.bounded(async {
             let [workspace, bridge, subject] = key.values();
             let values = [workspace, bridge, subject, claim.0.into()];
@@ -220,7 +220,7 @@ impl Store {
     /// Deletes an account. Returns false if there was none.
     pub async fn remove_account(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         key: &AccountKey,
     ) -> Result<bool, StoreError> {
         key.check_actor(actor)?;
@@ -301,8 +301,8 @@ impl Store {
             workspace,
             bridge,
             subject,
-            Value::Bytes(new),
-            Value::Bytes(old),
+            SqlValue::Bytes(new),
+            SqlValue::Bytes(old),
             now.into(),
             after(now, CLAIM_MAX).into(),
         ];
@@ -314,7 +314,7 @@ impl Store {
         &self,
         key: &AccountKey,
         sql: &'static str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         self.scope(&mut tx, &key.workspace).await?;

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Actor, GrantRow, Store, StoreError,
+    ChangeActor, GrantRow, Store, StoreError,
     access::json,
     changes::record,
     open::{ALL, now},
-    pool::{Tx, Value},
+    pool::{DatabaseTransaction, SqlValue},
 };
 use crate::{config::DEFAULT_WORKSPACE, name::is_hidden};
 
@@ -64,7 +64,7 @@ impl Store {
     /// Adds a member. Returns false if they already were one.
     pub async fn add_member(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         email: &str,
         group: &str,
     ) -> Result<bool, StoreError> {
@@ -82,7 +82,7 @@ impl Store {
     /// Removes a member. Returns false if they were not one.
     pub async fn remove_member(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         email: &str,
         group: &str,
     ) -> Result<bool, StoreError> {
@@ -105,7 +105,7 @@ impl Store {
     /// Makes a user an administrator, or removes that right. Returns false if nothing changed.
     pub async fn set_admin(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         email: &str,
         is_admin: bool,
     ) -> Result<bool, StoreError> {
@@ -132,7 +132,7 @@ impl Store {
     /// without `read_only`, is stored in `group_tenant_mapping`. Others are stored in
     /// `bridge_grant`, for the workspace they name or else for the actor's workspace. The
     /// operator's grants apply to all workspaces.
-    pub async fn grant(&self, actor: &Actor, grant: &GrantRow) -> Result<bool, StoreError> {
+    pub async fn grant(&self, actor: &ChangeActor, grant: &GrantRow) -> Result<bool, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
             let is_new = self.put_grant(&mut tx, actor, grant).await?;
@@ -145,8 +145,8 @@ impl Store {
     /// Writes a grant into its table. Returns false if it already existed.
     pub(super) async fn put_grant(
         &self,
-        tx: &mut Tx,
-        actor: &Actor,
+        tx: &mut DatabaseTransaction,
+        actor: &ChangeActor,
         grant: &GrantRow,
     ) -> Result<bool, StoreError> {
         fits("the name of the group", &grant.group)?;
@@ -187,7 +187,7 @@ impl Store {
     /// revoked.
     pub async fn revoke(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         group: &str,
         bridge: &str,
     ) -> Result<u64, StoreError> {
@@ -222,7 +222,7 @@ impl Store {
     /// Revokes one grant as listed. Other grants of the group for the bridge stay. Returns false if
     /// there was no such grant. Grants that apply to every workspace are refused as in
     /// [`Store::revoke`].
-    pub async fn revoke_grant(&self, actor: &Actor, grant: &GrantRow) -> Result<bool, StoreError> {
+    pub async fn revoke_grant(&self, actor: &ChangeActor, grant: &GrantRow) -> Result<bool, StoreError> {
         let (group, bridge) = (&grant.group, &grant.bridge);
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -256,7 +256,7 @@ impl Store {
     /// Replaces the grants of a group in `group_tenant_mapping`.
     pub async fn set_grants(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         group: &str,
         bridges: &[String],
     ) -> Result<(), StoreError> {
@@ -296,7 +296,7 @@ impl Store {
 
     /// Removes a group with its members and grants. Returns how many there were of each. Grants of
     /// other workspaces in `bridge_grant` stay, as in [`Store::revoke`].
-    pub async fn delete_group(&self, actor: &Actor, group: &str) -> Result<(u64, u64), StoreError> {
+    pub async fn delete_group(&self, actor: &ChangeActor, group: &str) -> Result<(u64, u64), StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
             let members = tx.execute(REMOVE_MEMBERS, &[group.into()]).await?;
@@ -324,8 +324,8 @@ impl Store {
     /// there was one.
     pub(super) async fn finish(
         &self,
-        tx: Tx,
-        actor: &Actor,
+        tx: DatabaseTransaction,
+        actor: &ChangeActor,
         change: Option<(&str, String)>,
     ) -> Result<bool, StoreError> {
         let is_change = self.commit_with(tx, actor, change).await?;
@@ -338,8 +338,8 @@ impl Store {
     /// Like [`Store::finish`], but without notifying about a change; that is up to the caller.
     pub(super) async fn commit_with(
         &self,
-        mut tx: Tx,
-        actor: &Actor,
+        mut tx: DatabaseTransaction,
+        actor: &ChangeActor,
         change: Option<(&str, String)>,
     ) -> Result<bool, StoreError> {
         let is_change = change.is_some();
@@ -352,7 +352,7 @@ impl Store {
     }
 
     /// Makes a user an administrator. Returns false if they already were one.
-    pub(super) async fn put_admin(&self, tx: &mut Tx, email: &str) -> Result<bool, StoreError> {
+    pub(super) async fn put_admin(&self, tx: &mut DatabaseTransaction, email: &str) -> Result<bool, StoreError> {
         let found = written(tx, WRITTEN_ADMIN, &[email.into()], email).await?;
         if found.is_empty() {
             return Ok(tx.execute(ADD_ADMIN, &[email.into()]).await? > 0);
@@ -367,7 +367,7 @@ impl Store {
     /// Adds a member from the configuration file. Returns false if they already were one.
     pub(super) async fn put_member(
         &self,
-        tx: &mut Tx,
+        tx: &mut DatabaseTransaction,
         email: &str,
         group: &str,
     ) -> Result<bool, StoreError> {
@@ -380,7 +380,7 @@ impl Store {
 }
 
 /// Refuses rows of another workspace, which PostgreSQL's policies would refuse too.
-pub(super) fn may_write(actor: &Actor, workspace: &str) -> Result<(), StoreError> {
+pub(super) fn may_write(actor: &ChangeActor, workspace: &str) -> Result<(), StoreError> {
     if actor.workspace == ALL || actor.workspace == workspace {
         return Ok(());
     }
@@ -393,7 +393,7 @@ pub(super) fn may_write(actor: &Actor, workspace: &str) -> Result<(), StoreError
 /// The workspace of a transaction in which an actor removes grants. Administrators of the default
 /// workspace may also remove grants that apply everywhere, because they can write the inherited
 /// grants, which apply everywhere too.
-fn reach(actor: &Actor) -> &str {
+fn reach(actor: &ChangeActor) -> &str {
     if actor.workspace == DEFAULT_WORKSPACE {
         ALL
     } else {
@@ -422,9 +422,9 @@ pub(super) fn tools_of(grant: &GrantRow) -> String {
 
 /// The stored spellings of an e-mail address, which differ only in the case of ASCII letters.
 async fn written(
-    tx: &mut Tx,
+    tx: &mut DatabaseTransaction,
     sql: &'static str,
-    values: &[Value<'_>],
+    values: &[SqlValue<'_>],
     email: &str,
 ) -> Result<Vec<String>, StoreError> {
     let rows: Vec<(String,)> = tx.fetch(sql, values).await?;

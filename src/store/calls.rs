@@ -8,7 +8,7 @@ use super::{
     CallFilter, CallRecord, Store, StoreError,
     access::{json, list},
     open::ALL,
-    pool::{Target, Tx, Value},
+    pool::{DatabaseTarget, DatabaseTransaction, SqlValue},
 };
 use crate::config::DEFAULT_WORKSPACE;
 
@@ -49,8 +49,8 @@ impl Store {
         }
         let calls = settled(calls);
         let rows = match self.target {
-            Target::Postgres(_) => ROWS_POSTGRES,
-            Target::Sqlite(_) => ROWS_SQLITE,
+            DatabaseTarget::Postgres(_) => ROWS_POSTGRES,
+            DatabaseTarget::Sqlite(_) => ROWS_SQLITE,
         };
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -123,7 +123,7 @@ fn settled(calls: &[CallRecord]) -> Vec<&CallRecord> {
 }
 
 /// Writes a few records with one statement.
-async fn put(tx: &mut Tx, calls: &[&CallRecord]) -> Result<(), StoreError> {
+async fn put(tx: &mut DatabaseTransaction, calls: &[&CallRecord]) -> Result<(), StoreError> {
     let mut sql = INSERT.to_owned();
     let mut values = Vec::with_capacity(calls.len() * COLUMNS);
     for call in calls {
@@ -142,7 +142,7 @@ async fn put(tx: &mut Tx, calls: &[&CallRecord]) -> Result<(), StoreError> {
 }
 
 /// The values of a record, in the order of [`INSERT`].
-fn row(call: &CallRecord) -> [Value<'_>; COLUMNS] {
+fn row(call: &CallRecord) -> [SqlValue<'_>; COLUMNS] {
     [
         no_nul(&call.id),
         no_nul(&call.instance),
@@ -168,13 +168,13 @@ fn row(call: &CallRecord) -> [Value<'_>; COLUMNS] {
 
 /// The text with NUL bytes replaced by `\u{fffd}`. A text from a caller must not make a record
 /// impossible to store; otherwise one request would block all later records.
-pub(super) fn no_nul(text: &str) -> Value<'_> {
-    Value::Text(replaced(text))
+pub(super) fn no_nul(text: &str) -> SqlValue<'_> {
+    SqlValue::Text(replaced(text))
 }
 
 /// [`no_nul`] for an optional text.
-fn optional(text: Option<&str>) -> Value<'_> {
-    Value::OptText(text.map(replaced))
+fn optional(text: Option<&str>) -> SqlValue<'_> {
+    SqlValue::OptText(text.map(replaced))
 }
 
 fn replaced(text: &str) -> Cow<'_, str> {
@@ -195,8 +195,8 @@ pub(super) fn workspace_or_default(workspace: &str) -> &str {
 }
 
 /// Builds the query of a filter.
-fn query(filter: &CallFilter) -> (String, Vec<Value<'_>>) {
-    let mut conditions = Conditions::default();
+fn query(filter: &CallFilter) -> (String, Vec<SqlValue<'_>>) {
+    let mut conditions = SqlConditions::default();
     conditions.workspace(filter.workspace.as_deref());
     if let Some(since) = filter.since {
         conditions.and("called_at >= ?", since.into());
@@ -241,19 +241,19 @@ fn query(filter: &CallFilter) -> (String, Vec<Value<'_>>) {
 
 /// SQL conditions from constant texts, each with a bound value for its `?`.
 #[derive(Debug, Default)]
-pub(super) struct Conditions<'a> {
+pub(super) struct SqlConditions<'a> {
     sql: String,
-    values: Vec<Value<'a>>,
+    values: Vec<SqlValue<'a>>,
 }
 
-impl<'a> Conditions<'a> {
+impl<'a> SqlConditions<'a> {
     /// Adds a condition with AND.
-    pub(super) fn and(&mut self, condition: &'static str, value: Value<'a>) {
+    pub(super) fn and(&mut self, condition: &'static str, value: SqlValue<'a>) {
         self.join(" AND ", condition, Some(value));
     }
 
     /// Adds a condition with OR.
-    fn or(&mut self, condition: &'static str, value: Value<'a>) {
+    fn or(&mut self, condition: &'static str, value: SqlValue<'a>) {
         self.join(" OR ", condition, Some(value));
     }
 
@@ -269,7 +269,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    fn join(&mut self, word: &str, condition: &'static str, value: Option<Value<'a>>) {
+    fn join(&mut self, word: &str, condition: &'static str, value: Option<SqlValue<'a>>) {
         self.sql
             .push_str(if self.sql.is_empty() { " WHERE " } else { word });
         if let Some(value) = value {
@@ -287,7 +287,7 @@ impl<'a> Conditions<'a> {
         select: &str,
         order: &str,
         limit: u32,
-    ) -> (String, Vec<Value<'a>>) {
+    ) -> (String, Vec<SqlValue<'a>>) {
         self.values.push(i64::from(limit).into());
         let sql = format!("{select}{} {order} LIMIT ${}", self.sql, self.values.len());
         (sql, self.values)

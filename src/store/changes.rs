@@ -3,10 +3,10 @@
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::{
-    Actor, ChangeFilter, ChangeRecord, Store, StoreError,
-    calls::{Conditions, no_nul, workspace_or_default},
+    ChangeActor, ChangeFilter, ChangeRecord, Store, StoreError,
+    calls::{SqlConditions, no_nul, workspace_or_default},
     open::{ALL, now},
-    pool::Tx,
+    pool::DatabaseTransaction,
 };
 
 const ADD: &str = "INSERT INTO bridge_change \
@@ -35,7 +35,7 @@ impl Store {
     /// Records of changes, newest first. Changes of the operator, in workspace `*`, affect every
     /// workspace and are shown in each.
     pub async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<ChangeRecord>, StoreError> {
-        let mut conditions = Conditions::default();
+        let mut conditions = SqlConditions::default();
         match filter.workspace.as_deref() {
             None | Some(ALL) => {}
             // This matches no row, as in the policies.
@@ -68,8 +68,8 @@ impl Store {
 
 /// Writes the record of a change in the change's own transaction, scoped to the actor's workspace.
 pub(super) async fn record(
-    tx: &mut Tx,
-    actor: &Actor,
+    tx: &mut DatabaseTransaction,
+    actor: &ChangeActor,
     action: &str,
     target: &str,
 ) -> Result<(), StoreError> {
@@ -89,7 +89,7 @@ pub(super) async fn record(
 }
 
 /// Writes one record.
-async fn put(tx: &mut Tx, change: &ChangeRecord) -> Result<(), StoreError> {
+async fn put(tx: &mut DatabaseTransaction, change: &ChangeRecord) -> Result<(), StoreError> {
     let values = [
         no_nul(&change.id),
         no_nul(workspace_or_default(&change.workspace)),

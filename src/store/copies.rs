@@ -3,32 +3,32 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::{Store, StoreError, pool::Target};
+use super::{Store, StoreError, pool::DatabaseTarget};
 
 /// The inherited tables, with what makes two rows the same. The key is as it stands in the table, for the
 /// statement that takes rows over.
-const TABLES: [Inherited; 5] = [
-    Inherited {
+const TABLES: [InheritedTable; 5] = [
+    InheritedTable {
         name: "user_group_membership",
         same: "lower(user_email), group_name",
         columns: "user_email, group_name",
     },
-    Inherited {
+    InheritedTable {
         name: "group_tenant_mapping",
         same: "group_name, tenant_id",
         columns: "group_name, tenant_id",
     },
-    Inherited {
+    InheritedTable {
         name: "user_admin_status",
         same: "lower(user_email), is_admin",
         columns: "user_email, is_admin",
     },
-    Inherited {
+    InheritedTable {
         name: "tenant_server_keys",
         same: "tenant_id, server_id, key_name",
         columns: "tenant_id, server_id, key_name, key_value",
     },
-    Inherited {
+    InheritedTable {
         name: "tenant_endpoint_overrides",
         same: "tenant_id, server_id, endpoint_url",
         columns: "tenant_id, server_id, endpoint_url",
@@ -61,7 +61,7 @@ END
 $path$";
 
 /// A table of the Python proxy.
-struct Inherited {
+struct InheritedTable {
     name: &'static str,
     same: &'static str,
     columns: &'static str,
@@ -173,7 +173,7 @@ impl Store {
     /// sessions of our role that begin after this. Our schema comes last, so that nothing else means
     /// another table than before.
     pub(super) async fn extend_search_path(&self) {
-        let Target::Postgres(_) = &self.target else {
+        let DatabaseTarget::Postgres(_) = &self.target else {
             return;
         };
         let extended = self.within(self.timeout, async {

@@ -5,7 +5,7 @@ use super::{
     Store, StoreError,
     admin::fits,
     open::{ALL, now},
-    pool::{Tx, Value},
+    pool::{DatabaseTransaction, SqlValue},
 };
 
 const SWEEP: &str = "DELETE FROM bridge_file WHERE expires_at <= $1";
@@ -114,7 +114,7 @@ impl Store {
                 (&file.name).into(),
                 (&file.media_type).into(),
                 i64::try_from(size).unwrap_or(i64::MAX).into(),
-                Value::Bytes(file.content),
+                SqlValue::Bytes(file.content),
                 expires_at.into(),
                 now.into(),
             ];
@@ -166,7 +166,7 @@ impl Store {
 
 /// Deletes the oldest files of an owner, until one of `size` bytes fits within their share.
 async fn make_room(
-    tx: &mut Tx,
+    tx: &mut DatabaseTransaction,
     owner: &FileOwner,
     size: usize,
     bounds: &FileBounds,

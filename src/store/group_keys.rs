@@ -5,9 +5,9 @@
 //! tables have no workspaces.
 
 use super::{
-    Actor, Store, StoreError,
+    ChangeActor, Store, StoreError,
     admin::{fits, shows},
-    pool::Value,
+    pool::SqlValue,
 };
 use crate::secret::Secret;
 
@@ -68,7 +68,7 @@ pub struct EndpointRow {
 
 impl GroupKeyName {
     /// The values of the first three parameters.
-    fn values(&self) -> [Value<'_>; 3] {
+    fn values(&self) -> [SqlValue<'_>; 3] {
         [
             (&self.group).into(),
             (&self.bridge).into(),
@@ -125,7 +125,7 @@ impl Store {
     /// Stores a key that the caller has sealed, replacing an earlier one.
     pub async fn put_group_key(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         name: &GroupKeyName,
         stored: &str,
     ) -> Result<(), StoreError> {
@@ -175,7 +175,7 @@ impl Store {
     /// Removes a key. Returns false if there was none.
     pub async fn remove_group_key(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         name: &GroupKeyName,
     ) -> Result<bool, StoreError> {
         let change = ("remove_group_key", name.described());
@@ -198,7 +198,7 @@ impl Store {
     /// Stores an endpoint, replacing an earlier one.
     pub async fn put_endpoint(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         endpoint: &EndpointRow,
     ) -> Result<(), StoreError> {
         fits("the name of the group", &endpoint.group)?;
@@ -230,7 +230,7 @@ impl Store {
     /// Removes an endpoint. Returns false if there was none.
     pub async fn remove_endpoint(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         group: &str,
         bridge: &str,
     ) -> Result<bool, StoreError> {
@@ -243,9 +243,9 @@ impl Store {
     /// Removes a row with one statement. Returns whether it existed.
     async fn remove_of_group(
         &self,
-        actor: &Actor,
+        actor: &ChangeActor,
         sql: &'static str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         change: (&str, String),
     ) -> Result<bool, StoreError> {
         self.bounded(async {

@@ -1,11 +1,11 @@
 //! API keys in the database.
 
 use super::{
-    Actor, KeyRow, Store, StoreError,
+    ChangeActor, KeyRow, Store, StoreError,
     access::{MICROS, json},
     admin::{fits, may_write, shows},
     open::now,
-    pool::Value,
+    pool::SqlValue,
 };
 
 const ADD: &str = "INSERT INTO bridge_key \
@@ -16,7 +16,7 @@ const REVOKE: &str = "DELETE FROM bridge_key WHERE name = $1 AND (workspace_id =
 impl Store {
     /// Stores the hash of an API key. Returns false if the name is taken or the key is already
     /// stored.
-    pub async fn add_key(&self, actor: &Actor, key: &KeyRow) -> Result<bool, StoreError> {
+    pub async fn add_key(&self, actor: &ChangeActor, key: &KeyRow) -> Result<bool, StoreError> {
         fits("the name of the API key", &key.name)?;
         for group in &key.groups {
             shows("the name of the group", group)?;
@@ -28,10 +28,10 @@ impl Store {
             let values = [
                 (&key.workspace).into(),
                 (&key.name).into(),
-                Value::Bytes(&key.hash),
+                SqlValue::Bytes(&key.hash),
                 json(&key.groups).into(),
                 key.forwards.into(),
-                Value::OptInt(key.expires_at.map(|seconds| seconds.saturating_mul(MICROS))),
+                SqlValue::OptInt(key.expires_at.map(|seconds| seconds.saturating_mul(MICROS))),
                 now().into(),
             ];
             let is_new = tx.execute(ADD, &values).await? > 0;
@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// Revokes a stored API key. Returns false if there is none with this name.
-    pub async fn revoke_key(&self, actor: &Actor, name: &str) -> Result<bool, StoreError> {
+    pub async fn revoke_key(&self, actor: &ChangeActor, name: &str) -> Result<bool, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
             self.scope(&mut tx, &actor.workspace).await?;

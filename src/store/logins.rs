@@ -5,7 +5,7 @@ use super::{
     accounts::short_enough,
     admin::fits,
     open::now,
-    pool::{Tx, Value},
+    pool::{DatabaseTransaction, SqlValue},
 };
 
 /// The maximum number of logins in progress. Each was started by a known user and expires within
@@ -41,7 +41,7 @@ fn listed(bridge: &str) -> String {
 }
 
 /// Removes all tickets of an account but the newest ones.
-async fn keep_tickets(tx: &mut Tx, prefix: &str, newest: i64) -> Result<u64, StoreError> {
+async fn keep_tickets(tx: &mut DatabaseTransaction, prefix: &str, newest: i64) -> Result<u64, StoreError> {
     let length = i64::try_from(prefix.len()).unwrap_or(i64::MAX);
     let values = [length.into(), prefix.into(), newest.into()];
     tx.execute(SWEEP_TICKETS, &values).await
@@ -116,7 +116,7 @@ impl Store {
             }
             let values = [
                 id.into(),
-                Value::Bytes(sealed),
+                SqlValue::Bytes(sealed),
                 expires_at.into(),
                 now.into(),
             ];
@@ -163,7 +163,7 @@ impl Store {
     pub async fn reseal_login(&self, id: &str, old: &[u8], new: &[u8]) -> Result<bool, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
-            let values = [id.into(), Value::Bytes(new), Value::Bytes(old)];
+            let values = [id.into(), SqlValue::Bytes(new), SqlValue::Bytes(old)];
             let touched = tx.execute(RESEAL, &values).await?;
             tx.commit().await?;
             Ok(touched > 0)

@@ -4,9 +4,9 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
-    Health, Store, StoreError,
+    StoreHealth, Store, StoreError,
     open::now,
-    pool::{Target, Tx, create_file},
+    pool::{DatabaseTarget, DatabaseTransaction, create_file},
 };
 
 /// The total time limit, including waiting for another replica that migrates.
@@ -85,7 +85,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let applied = self.apply_patiently().await?;
         self.bump_all();
-        self.set_health(Health::Connected);
+        self.set_health(StoreHealth::Connected);
         Ok(applied)
     }
 
@@ -113,7 +113,7 @@ impl Store {
 
     /// Applies the pending migrations in one transaction.
     async fn apply(&self) -> Result<Vec<String>, StoreError> {
-        if let Target::Sqlite(options) = &self.target {
+        if let DatabaseTarget::Sqlite(options) = &self.target {
             create_file(options.get_filename())?;
         }
         let mut tx = self.write.begin().await?;
@@ -180,7 +180,7 @@ impl Store {
 }
 
 /// The migrations that were not applied yet.
-async fn pending(tx: &mut Tx) -> Result<Vec<&'static Migration>, StoreError> {
+async fn pending(tx: &mut DatabaseTransaction) -> Result<Vec<&'static Migration>, StoreError> {
     let exists = if tx.is_sqlite() {
         EXISTS_SQLITE
     } else {

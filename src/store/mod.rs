@@ -25,15 +25,15 @@ mod rows;
 mod run;
 mod seed;
 
-pub use accounts::{AccountKey, Claim};
+pub use accounts::{AccountKey, RefreshClaim};
 pub use copies::TableCopy;
-pub use directory::{Account, Directory};
+pub use directory::{DirectoryUser, UserDirectory};
 pub use error::StoreError;
 pub use files::{FileBounds, FileOwner, FileRow};
 pub use group_keys::{EndpointRow, GroupKeyName, GroupKeyRow};
-pub use open::{Health, Store};
+pub use open::{StoreHealth, Store};
 pub use record::{CallFilter, CallRecord, ChangeFilter, ChangeRecord};
-pub use rows::{Actor, GrantRow, GroupRow, KeyRow, Member, UserRow};
+pub use rows::{ChangeActor, GrantRow, GroupRow, KeyRow, MemberRow, UserRow};
 
 #[cfg(test)]
 pub mod testing;

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     StoreError,
     copies::TableCopy,
-    pool::{Pool, Target, Tx},
+    pool::{DatabasePool, DatabaseTarget, DatabaseTransaction},
 };
-use crate::config::Database;
+use crate::config::DatabaseSettings;
 
 /// Concurrent connections that read SQLite; one more connection writes.
 const SQLITE_READERS: u32 = 4;
@@ -33,7 +33,7 @@ const SETUP: &str = "SELECT set_config('search_path', 'mcp_proxy', false), \
 
 /// The state of the database for `/health`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
+pub enum StoreHealth {
     /// It responds.
     Connected,
     /// It does not respond, with the reason.
@@ -44,11 +44,11 @@ pub enum Health {
 #[derive(Debug)]
 pub struct Store {
     /// How to reach the database.
-    pub(super) target: Target,
+    pub(super) target: DatabaseTarget,
     /// For reading. With PostgreSQL the same pool as `write`.
-    pub(super) read: Pool,
+    pub(super) read: DatabasePool,
     /// For writing. With SQLite a single connection.
-    pub(super) write: Pool,
+    pub(super) write: DatabasePool,
     /// The time limit of a method.
     pub(super) timeout: Duration,
     /// Whether the database user ignores row-level security. Transactions of one workspace must
@@ -60,7 +60,7 @@ pub struct Store {
     pub(super) copies_told: ArcSwap<Vec<TableCopy>>,
     /// Notified when a method could not reach the database, so that it is checked at once.
     pub(super) doubt: Notify,
-    health: ArcSwap<Health>,
+    health: ArcSwap<StoreHealth>,
     /// Canceled after the first attempt to connect, successful or not.
     tried: CancellationToken,
     version: AtomicU64,
@@ -69,10 +69,10 @@ pub struct Store {
 
 impl Store {
     /// Creates the pools. Contacts nothing.
-    pub fn open(database: &Database) -> Result<Self, StoreError> {
+    pub fn open(database: &DatabaseSettings) -> Result<Self, StoreError> {
         let timeout = database.timeout;
-        let target = Target::new(&database.url)?.written_by_us(timeout);
-        let (read, write) = if let Target::Sqlite(_) = target {
+        let target = DatabaseTarget::new(&database.url)?.written_by_us(timeout);
+        let (read, write) = if let DatabaseTarget::Sqlite(_) = target {
             (
                 target.pool(SQLITE_READERS, timeout, SETUP),
                 target.pool(1, timeout, SETUP),
@@ -90,7 +90,7 @@ impl Store {
             was_warned: AtomicBool::new(false),
             copies_told: ArcSwap::default(),
             doubt: Notify::new(),
-            health: ArcSwap::from_pointee(Health::Disconnected("not connected yet".to_owned())),
+            health: ArcSwap::from_pointee(StoreHealth::Disconnected("not connected yet".to_owned())),
             tried: CancellationToken::new(),
             version: AtomicU64::new(0),
             accounts: watch::Sender::new(0),
@@ -98,8 +98,8 @@ impl Store {
     }
 
     /// The state of the database at the last check. Does not contact it.
-    pub fn health(&self) -> Health {
-        Health::clone(&self.health.load())
+    pub fn health(&self) -> StoreHealth {
+        StoreHealth::clone(&self.health.load())
     }
 
     /// A number that grows with every change of grants, members, administrators or keys, whether
@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// Sets the state. Returns true if it is a change.
-    pub(super) fn set_health(&self, health: Health) -> bool {
+    pub(super) fn set_health(&self, health: StoreHealth) -> bool {
         let is_news = **self.health.load() != health;
         if is_news {
             self.health.store(Arc::new(health));
@@ -164,7 +164,7 @@ impl Store {
                 let tried = tokio::time::timeout(limit, self.tried.cancelled());
                 tried.await.ok();
             }
-            if let Health::Disconnected(reason) = &**self.health.load() {
+            if let StoreHealth::Disconnected(reason) = &**self.health.load() {
                 return Err(StoreError::Down(reason.clone()));
             }
             let result = work.await;
@@ -199,13 +199,13 @@ impl Store {
 
     /// Begins a transaction. It may use the inherited tables, which have no workspaces; after that,
     /// call [`Store::scope`].
-    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         self.write.begin().await
     }
 
     /// Restricts the rest of a transaction to the rows of a workspace; [`ALL`] means all of them.
     /// From here on the inherited tables may be inaccessible.
-    pub(super) async fn scope(&self, tx: &mut Tx, workspace: &str) -> Result<(), StoreError> {
+    pub(super) async fn scope(&self, tx: &mut DatabaseTransaction, workspace: &str) -> Result<(), StoreError> {
         if tx.is_sqlite() {
             return Ok(());
         }
@@ -221,11 +221,11 @@ impl Store {
     }
 
     /// Begins a transaction that only reads the rows of a workspace.
-    pub(super) async fn begin_reading(&self, workspace: &str) -> Result<Tx, StoreError> {
+    pub(super) async fn begin_reading(&self, workspace: &str) -> Result<DatabaseTransaction, StoreError> {
         let mut tx = match &self.read {
             // A plain BEGIN does not take the write lock.
-            Pool::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
-            Pool::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            DatabasePool::Sqlite(pool) => DatabaseTransaction::Sqlite(pool.begin().await?),
+            DatabasePool::Postgres(pool) => DatabaseTransaction::Postgres(pool.begin().await?),
         };
         self.scope(&mut tx, workspace).await?;
         Ok(tx)

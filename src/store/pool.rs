@@ -1,4 +1,4 @@
-//! [`Pool`] and [`Tx`]: one SQL text and one list of values for both databases.
+//! [`DatabasePool`] and [`DatabaseTransaction`]: one SQL text and one list of values for both databases.
 
 use std::{borrow::Cow, path::Path, str::FromStr as _, time::Duration};
 
@@ -16,14 +16,14 @@ use crate::config::DatabaseUrl;
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(super) enum DatabaseTarget {
     /// A file.
     Sqlite(SqliteConnectOptions),
     /// A server.
     Postgres(PgConnectOptions),
 }
 
-impl Target {
+impl DatabaseTarget {
     /// Reads the target from the configuration. Contacts nothing.
     pub(super) fn new(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
@@ -84,14 +84,14 @@ impl Target {
 
     /// Creates a pool, which connects when it is first used. `setup` runs on each new PostgreSQL
     /// connection, with the statement timeout in milliseconds as its only value.
-    pub(super) fn pool(&self, connections: u32, timeout: Duration, setup: &'static str) -> Pool {
+    pub(super) fn pool(&self, connections: u32, timeout: Duration, setup: &'static str) -> DatabasePool {
         match self {
             Self::Sqlite(options) => {
-                Pool::Sqlite(pool_options(connections, timeout).connect_lazy_with(options.clone()))
+                DatabasePool::Sqlite(pool_options(connections, timeout).connect_lazy_with(options.clone()))
             }
             Self::Postgres(options) => {
                 let limit = timeout.as_millis().max(1).to_string();
-                Pool::Postgres(
+                DatabasePool::Postgres(
                     pool_options(connections, timeout)
                         .after_connect(move |connection, _| {
                             let limit = limit.clone();
@@ -132,7 +132,7 @@ pub(super) fn create_file(path: &Path) -> Result<(), StoreError> {
 
 /// A connection pool of either kind.
 #[derive(Debug, Clone)]
-pub(super) enum Pool {
+pub(super) enum DatabasePool {
     /// To a file.
     Sqlite(SqlitePool),
     /// To a server.
@@ -141,7 +141,7 @@ pub(super) enum Pool {
 
 /// A transaction of either kind. It is rolled back if it is dropped without a commit.
 #[derive(Debug)]
-pub(super) enum Tx {
+pub(super) enum DatabaseTransaction {
     /// In a file.
     Sqlite(Transaction<'static, Sqlite>),
     /// At a server.
@@ -150,7 +150,7 @@ pub(super) enum Tx {
 
 /// A value of a query.
 #[derive(Debug, Clone)]
-pub(super) enum Value<'a> {
+pub(super) enum SqlValue<'a> {
     /// Text.
     Text(Cow<'a, str>),
     /// Text or null.
@@ -165,7 +165,7 @@ pub(super) enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
-impl Value<'_> {
+impl SqlValue<'_> {
     /// Refuses NUL bytes: PostgreSQL cannot store them in a text, and with SQLite other programs
     /// would see the text cut off there.
     fn check(&self) -> Result<(), StoreError> {
@@ -180,31 +180,31 @@ impl Value<'_> {
     }
 }
 
-impl<'a> From<&'a str> for Value<'a> {
+impl<'a> From<&'a str> for SqlValue<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(Cow::Borrowed(text))
     }
 }
 
-impl<'a> From<&'a String> for Value<'a> {
+impl<'a> From<&'a String> for SqlValue<'a> {
     fn from(text: &'a String) -> Self {
         Self::Text(Cow::Borrowed(text))
     }
 }
 
-impl From<String> for Value<'_> {
+impl From<String> for SqlValue<'_> {
     fn from(text: String) -> Self {
         Self::Text(Cow::Owned(text))
     }
 }
 
-impl From<i64> for Value<'_> {
+impl From<i64> for SqlValue<'_> {
     fn from(number: i64) -> Self {
         Self::Int(number)
     }
 }
 
-impl From<bool> for Value<'_> {
+impl From<bool> for SqlValue<'_> {
     fn from(yes: bool) -> Self {
         Self::Bool(yes)
     }
@@ -230,20 +230,20 @@ macro_rules! bound {
 }
 
 /// A type that can be read from a row of either database.
-pub(super) trait Row:
+pub(super) trait DatabaseRow:
     for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
 {
 }
 
-impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+impl<T> DatabaseRow for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
 {}
 
-impl Pool {
+impl DatabasePool {
     /// All rows of a query.
-    pub(super) async fn fetch<T: Row>(
+    pub(super) async fn fetch<T: DatabaseRow>(
         &self,
         sql: impl SqlSafeStr,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<Vec<T>, StoreError> {
         let sql = sql.into_sql_str();
         Ok(match self {
@@ -262,10 +262,10 @@ impl Pool {
 
     /// All rows of a query over tables that another program may change, so the query plan is not
     /// cached.
-    pub(super) async fn fetch_unprepared<T: Row>(
+    pub(super) async fn fetch_unprepared<T: DatabaseRow>(
         &self,
         sql: SqlStr,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<Vec<T>, StoreError> {
         Ok(match self {
             Self::Sqlite(pool) => {
@@ -285,10 +285,10 @@ impl Pool {
 
     /// Begins a transaction. With SQLite it takes the write lock at once: taking it later could
     /// fail half way.
-    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         Ok(match self {
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Sqlite(pool) => DatabaseTransaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => DatabaseTransaction::Postgres(pool.begin().await?),
         })
     }
 
@@ -298,12 +298,12 @@ impl Pool {
     }
 }
 
-impl Tx {
+impl DatabaseTransaction {
     /// All rows of a query.
-    pub(super) async fn fetch<T: Row>(
+    pub(super) async fn fetch<T: DatabaseRow>(
         &mut self,
         sql: impl SqlSafeStr,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<Vec<T>, StoreError> {
         let sql = sql.into_sql_str();
         Ok(match self {
@@ -324,7 +324,7 @@ impl Tx {
     pub(super) async fn execute(
         &mut self,
         sql: impl SqlSafeStr,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<u64, StoreError> {
         let sql = sql.into_sql_str();
         Ok(match self {

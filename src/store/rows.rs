@@ -2,7 +2,7 @@
 
 /// The user who makes a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor {
+pub struct ChangeActor {
     /// An e-mail address, the name of an API key, or `operator` for the command line.
     pub id: String,
     /// How they authenticated.
@@ -29,7 +29,7 @@ pub struct GrantRow {
 
 /// What the bridge's tables contain about a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Member {
+pub struct MemberRow {
     /// Their groups, sorted.
     pub groups: Vec<String>,
     /// `user_admin_status`.

@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Health, Store, StoreError, pool::Target, seed};
+use super::{StoreHealth, Store, StoreError, pool::DatabaseTarget, seed};
 use crate::config;
 
 /// The notification channel of the triggers (migration 3).
@@ -37,7 +37,7 @@ const GENERATIONS: &str = "SELECT a.generation, b.generation \
     FROM bridge_generation a, bridge_account_generation b";
 
 /// The connection that is watched.
-enum Watch {
+enum WatchConnection {
     /// Notifications of the triggers.
     Postgres(Box<PgListener>),
     /// Reads the generation counters whenever the file changes.
@@ -45,7 +45,7 @@ enum Watch {
 }
 
 /// Why watching ended.
-enum Lost {
+enum StoreWatchError {
     /// The connection was closed. The database may still be running.
     Closed,
     /// The database does not respond.
@@ -55,7 +55,7 @@ enum Lost {
 impl Store {
     /// Connects, migrates and seeds, and retries until that works. Then receives changes of other
     /// replicas and monitors the connection until `stop`.
-    pub async fn run(self: Arc<Self>, seed: config::Access, stop: CancellationToken) {
+    pub async fn run(self: Arc<Self>, seed: config::AccessSettings, stop: CancellationToken) {
         let keep = Box::pin(self.keep(&seed));
         tokio::select! {
             () = stop.cancelled() => {}
@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// Never returns.
-    async fn keep(&self, seed: &config::Access) {
+    async fn keep(&self, seed: &config::AccessSettings) {
         let mut pause = PAUSE_MIN;
         loop {
             let began = Instant::now();
@@ -72,10 +72,10 @@ impl Store {
                 Ok(watch) => {
                     // Changes before the listener started were not reported.
                     self.bump_all();
-                    if self.set_health(Health::Connected) {
+                    if self.set_health(StoreHealth::Connected) {
                         tracing::info!("connected to the database, {}", self.target.place());
                     }
-                    if let Lost::Silent = self.watch(watch).await {
+                    if let StoreWatchError::Silent = self.watch(watch).await {
                         self.down(&StoreError::Down(format!(
                             "{}: the connection went silent",
                             self.target.place()
@@ -102,9 +102,9 @@ impl Store {
             StoreError::Down(reason) => reason.clone(),
             other => other.to_string(),
         };
-        let was_connected = self.health() == Health::Connected;
+        let was_connected = self.health() == StoreHealth::Connected;
         // Log the first reason, and each different one, but not the same one again.
-        if self.set_health(Health::Disconnected(reason.clone())) {
+        if self.set_health(StoreHealth::Disconnected(reason.clone())) {
             if was_connected {
                 tracing::error!("lost the connection to the database: {reason}");
             } else {
@@ -114,8 +114,8 @@ impl Store {
     }
 
     /// One attempt to connect, migrate, seed and listen.
-    async fn connect(&self, access: &config::Access) -> Result<Watch, StoreError> {
-        if let Target::Postgres(options) = &self.target {
+    async fn connect(&self, access: &config::AccessSettings) -> Result<WatchConnection, StoreError> {
+        if let DatabaseTarget::Postgres(options) = &self.target {
             // The pool retries a refused connection until its timeout and hides the reason.
             self.within(self.timeout, async {
                 Ok(PgConnection::connect_with(options).await?.close().await?)
@@ -134,31 +134,31 @@ impl Store {
     }
 
     /// Opens the connection that is watched.
-    async fn open_watch(&self) -> Result<Watch, StoreError> {
+    async fn open_watch(&self) -> Result<WatchConnection, StoreError> {
         match &self.target {
-            Target::Postgres(options) => {
+            DatabaseTarget::Postgres(options) => {
                 let pool = listener_pool(options, self.timeout);
                 let mut listener = PgListener::connect_with(&pool).await?;
                 // After a reconnect the version must grow, so this code reconnects itself.
                 listener.eager_reconnect(false);
                 listener.listen_all([CHANNEL, CHANNEL_ACCOUNTS]).await?;
-                Ok(Watch::Postgres(Box::new(listener)))
+                Ok(WatchConnection::Postgres(Box::new(listener)))
             }
-            Target::Sqlite(options) => Ok(Watch::Sqlite(
+            DatabaseTarget::Sqlite(options) => Ok(WatchConnection::Sqlite(
                 SqliteConnection::connect_with(options).await?,
             )),
         }
     }
 
     /// Watches until the connection is lost.
-    async fn watch(&self, watch: Watch) -> Lost {
+    async fn watch(&self, watch: WatchConnection) -> StoreWatchError {
         match watch {
-            Watch::Postgres(listener) => self.watch_postgres(*listener).await,
-            Watch::Sqlite(connection) => self.watch_sqlite(connection).await,
+            WatchConnection::Postgres(listener) => self.watch_postgres(*listener).await,
+            WatchConnection::Sqlite(connection) => self.watch_sqlite(connection).await,
         }
     }
 
-    async fn watch_postgres(&self, mut listener: PgListener) -> Lost {
+    async fn watch_postgres(&self, mut listener: PgListener) -> StoreWatchError {
         let mut probe = interval(PROBE);
         probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -176,7 +176,7 @@ impl Store {
                         self.bump_heard(is_heard);
                         continue;
                     }
-                    Ok(None) | Err(_) => return Lost::Closed,
+                    Ok(None) | Err(_) => return StoreWatchError::Closed,
                 },
                 _ = probe.tick() => {}
                 () = self.doubt.notified() => {}
@@ -184,8 +184,8 @@ impl Store {
             let ask = sqlx::query("SELECT 1").execute(&mut listener);
             match tokio::time::timeout(self.timeout.min(PROBE), ask).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(_)) => return Lost::Closed,
-                Err(_) => return Lost::Silent,
+                Ok(Err(_)) => return StoreWatchError::Closed,
+                Err(_) => return StoreWatchError::Silent,
             }
         }
     }
@@ -200,7 +200,7 @@ impl Store {
         }
     }
 
-    async fn watch_sqlite(&self, mut connection: SqliteConnection) -> Lost {
+    async fn watch_sqlite(&self, mut connection: SqliteConnection) -> StoreWatchError {
         let mut glance = interval(GLANCE);
         glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = None;
@@ -209,7 +209,7 @@ impl Store {
             let look = look(&mut connection, seen);
             match tokio::time::timeout(self.timeout, look).await {
                 Ok(Ok(now)) => {
-                    if let Some(Look {
+                    if let Some(ChangeCounters {
                         access, accounts, ..
                     }) = seen
                     {
@@ -220,8 +220,8 @@ impl Store {
                 // Another process holds the file locked for longer than the timeout; the file is
                 // still there.
                 Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some("5") => {}
-                Ok(Err(_)) => return Lost::Closed,
-                Err(_) => return Lost::Silent,
+                Ok(Err(_)) => return StoreWatchError::Closed,
+                Err(_) => return StoreWatchError::Silent,
             }
         }
     }
@@ -239,7 +239,7 @@ fn listener_pool(options: &PgConnectOptions, timeout: Duration) -> PgPool {
 
 /// The state of a SQLite file at one check.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct ChangeCounters {
     /// The data version of the file.
     file: i64,
     /// The generation counter of access.
@@ -249,7 +249,7 @@ struct Look {
 }
 
 /// Checks the file. Reads the generation counters if it changed.
-async fn look(connection: &mut SqliteConnection, seen: Option<Look>) -> Result<Look, sqlx::Error> {
+async fn look(connection: &mut SqliteConnection, seen: Option<ChangeCounters>) -> Result<ChangeCounters, sqlx::Error> {
     let (file,): (i64,) = sqlx::query_as("PRAGMA data_version")
         .fetch_one(&mut *connection)
         .await?;
@@ -259,7 +259,7 @@ async fn look(connection: &mut SqliteConnection, seen: Option<Look>) -> Result<L
         return Ok(seen);
     }
     let (access, accounts): (i64, i64) = sqlx::query_as(GENERATIONS).fetch_one(connection).await?;
-    Ok(Look {
+    Ok(ChangeCounters {
         file,
         access,
         accounts,

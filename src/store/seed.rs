@@ -4,12 +4,12 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    Actor, GrantRow, Store, StoreError,
+    ChangeActor, GrantRow, Store, StoreError,
     admin::{described, digest, fits, lower_email, tools_of},
     calls::no_nul,
     changes::record,
     open::{ALL, now},
-    pool::Tx,
+    pool::DatabaseTransaction,
 };
 use crate::config::{self, DEFAULT_WORKSPACE};
 
@@ -21,7 +21,7 @@ const MARK: &str = "INSERT INTO bridge_seed (id, action, target, sown_at) \
     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 
 /// A line of the configuration file.
-enum Line {
+enum SeedLine {
     /// An entry of `admins`.
     Admin(String),
     /// The same administrator as a member of the first group of administrators.
@@ -31,14 +31,14 @@ enum Line {
 }
 
 /// A line that can be stored.
-struct Seed {
+struct SeedEntry {
     /// Identifies the line.
     id: String,
     /// The action, as in the audit record of the change.
     action: &'static str,
     /// The target of the action.
     target: String,
-    line: Line,
+    line: SeedLine,
 }
 
 impl Store {
@@ -48,12 +48,12 @@ impl Store {
     /// that an administrator revoked does not come back with the next start, although the file
     /// still contains it. A new or changed line is seeded. To restore a revoked grant, use
     /// `mcp-bridge access grant`.
-    pub async fn seed(&self, access: &config::Access) -> Result<(), StoreError> {
+    pub async fn seed(&self, access: &config::AccessSettings) -> Result<(), StoreError> {
         self.bounded_by(TIMEOUT, self.sow(access)).await
     }
 
     /// [`Store::seed`] without checking the health first.
-    pub(super) async fn sow(&self, access: &config::Access) -> Result<(), StoreError> {
+    pub(super) async fn sow(&self, access: &config::AccessSettings) -> Result<(), StoreError> {
         let mut seeds = seeds(access);
         if !seeds.is_empty() {
             let sown: Vec<(String,)> = self.read.fetch(SOWN, &[]).await?;
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Writes the lines into their tables. Returns whether any of them was new.
-    async fn put_seeds(&self, tx: &mut Tx, seeds: &[Seed]) -> Result<bool, StoreError> {
+    async fn put_seeds(&self, tx: &mut DatabaseTransaction, seeds: &[SeedEntry]) -> Result<bool, StoreError> {
         let everywhere = author(ALL);
         // Write the inherited tables first: a scoped transaction may not be able to use them.
         let (narrowed, inherited): (Vec<_>, Vec<_>) =
@@ -84,9 +84,9 @@ impl Store {
         let mut changes = Vec::new();
         for seed in inherited.into_iter().chain(narrowed) {
             let is_new = match &seed.line {
-                Line::Admin(email) => self.put_admin(tx, email).await?,
-                Line::Member(email, group) => self.put_member(tx, email, group).await?,
-                Line::Grant(grant) => self.put_grant(tx, &everywhere, grant).await?,
+                SeedLine::Admin(email) => self.put_admin(tx, email).await?,
+                SeedLine::Member(email, group) => self.put_member(tx, email, group).await?,
+                SeedLine::Grant(grant) => self.put_grant(tx, &everywhere, grant).await?,
             };
             if is_new {
                 changes.push(seed);
@@ -106,8 +106,8 @@ impl Store {
 }
 
 /// The configuration file as the actor of a change in a workspace.
-fn author(workspace: &str) -> Actor {
-    Actor {
+fn author(workspace: &str) -> ChangeActor {
+    ChangeActor {
         id: "configuration".to_owned(),
         proof: "configuration".to_owned(),
         workspace: workspace.to_owned(),
@@ -115,7 +115,7 @@ fn author(workspace: &str) -> Actor {
 }
 
 /// Marks the lines as seeded. Returns those that no other replica has seeded in the meantime.
-async fn mark(tx: &mut Tx, seeds: Vec<Seed>) -> Result<Vec<Seed>, StoreError> {
+async fn mark(tx: &mut DatabaseTransaction, seeds: Vec<SeedEntry>) -> Result<Vec<SeedEntry>, StoreError> {
     let mut ours = Vec::with_capacity(seeds.len());
     for seed in seeds {
         let values = [
@@ -132,18 +132,18 @@ async fn mark(tx: &mut Tx, seeds: Vec<Seed>) -> Result<Vec<Seed>, StoreError> {
 }
 
 /// All lines of the file. A line that cannot be stored must not prevent the start.
-fn seeds(access: &config::Access) -> Vec<Seed> {
+fn seeds(access: &config::AccessSettings) -> Vec<SeedEntry> {
     let admins = access.admins.iter().flat_map(|email| {
         let group = access.admin_groups.first().cloned();
-        let member = group.map(|group| Line::Member(email.clone(), group));
-        [Line::Admin(email.clone())].into_iter().chain(member)
+        let member = group.map(|group| SeedLine::Member(email.clone(), group));
+        [SeedLine::Admin(email.clone())].into_iter().chain(member)
     });
     let groups = access.groups.iter();
     let grants = groups.flat_map(|group| group.grants.iter().map(|grant| line(&group.name, grant)));
     admins
         .chain(grants)
         .filter_map(|line| {
-            Seed::new(line)
+            SeedEntry::new(line)
                 .inspect_err(|error| {
                     tracing::warn!("cannot store a line of [access]; it is skipped: {error}");
                 })
@@ -153,8 +153,8 @@ fn seeds(access: &config::Access) -> Vec<Seed> {
 }
 
 /// A grant from the file.
-fn line(group: &str, grant: &config::SeedGrant) -> Line {
-    Line::Grant(GrantRow {
+fn line(group: &str, grant: &config::SeedGrant) -> SeedLine {
+    SeedLine::Grant(GrantRow {
         workspace: None,
         group: group.to_owned(),
         bridge: grant.bridge.as_str().to_owned(),
@@ -163,36 +163,36 @@ fn line(group: &str, grant: &config::SeedGrant) -> Line {
     })
 }
 
-impl Line {
+impl SeedLine {
     /// Whether it belongs into `bridge_grant`.
     fn is_narrowed(&self) -> bool {
         matches!(self, Self::Grant(grant) if grant.read_only || !grant.tools.is_empty())
     }
 }
 
-impl Seed {
+impl SeedEntry {
     /// Converts a line. The error says why it cannot be stored.
-    fn new(line: Line) -> Result<Self, StoreError> {
+    fn new(line: SeedLine) -> Result<Self, StoreError> {
         let (id, action, target, line) = match line {
-            Line::Admin(email) => {
+            SeedLine::Admin(email) => {
                 let email = lower_email(&email)?;
                 let id = digest(&["admin", &email]);
-                (id, "set_admin", email.clone(), Line::Admin(email))
+                (id, "set_admin", email.clone(), SeedLine::Admin(email))
             }
-            Line::Member(email, group) => {
+            SeedLine::Member(email, group) => {
                 let email = lower_email(&email)?;
                 fits("the name of the group", &group)?;
                 let id = digest(&["member", &email, &group]);
                 let target = format!("{email} {group}");
-                (id, "add_member", target, Line::Member(email, group))
+                (id, "add_member", target, SeedLine::Member(email, group))
             }
-            Line::Grant(grant) => {
+            SeedLine::Grant(grant) => {
                 fits("the name of the group", &grant.group)?;
                 fits("the name of the bridge", &grant.bridge)?;
                 let read_only = if grant.read_only { "read_only" } else { "" };
                 let tools = tools_of(&grant);
                 let id = digest(&["grant", &grant.group, &grant.bridge, &tools, read_only]);
-                (id, "grant", described(&grant), Line::Grant(grant))
+                (id, "grant", described(&grant), SeedLine::Grant(grant))
             }
         };
         Ok(Self {

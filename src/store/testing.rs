@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::Store;
 use crate::{
-    config::{Database, DatabaseUrl},
+    config::{DatabaseSettings, DatabaseUrl},
     secret::Secret,
 };
 
@@ -50,8 +50,8 @@ impl Base {
     }
 
     /// The configuration of this database.
-    pub fn config(&self) -> Database {
-        Database {
+    pub fn config(&self) -> DatabaseSettings {
+        DatabaseSettings {
             url: self.url.clone(),
             open_webui: None,
             redis: None,

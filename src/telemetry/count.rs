@@ -1,12 +1,12 @@
-//! [`Count`]: a counter that only grows.
+//! [`AtomicCounter`]: a counter that only grows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts from zero. Adding takes no lock.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct AtomicCounter(AtomicU64);
 
-impl Count {
+impl AtomicCounter {
     /// A counter at zero.
     pub const fn new() -> Self {
         Self(AtomicU64::new(0))

@@ -21,7 +21,7 @@ impl<'writer> FormatFields<'writer> for PlainFields {
         mut writer: Writer<'writer>,
         fields: R,
     ) -> fmt::Result {
-        let mut line = Line::default();
+        let mut line = FieldText::default();
         fields.record(&mut line);
         writer.write_str(&plain_text::line(&line.0))
     }
@@ -29,9 +29,9 @@ impl<'writer> FormatFields<'writer> for PlainFields {
 
 /// The fields, one after another.
 #[derive(Default)]
-struct Line(String);
+struct FieldText(String);
 
-impl Visit for Line {
+impl Visit for FieldText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let separator = if self.0.is_empty() { "" } else { " " };
         let text = match field.name() {
@@ -54,9 +54,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Shown(Arc<Mutex<Vec<u8>>>);
+    struct VisibleFields(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Shown {
+    impl io::Write for VisibleFields {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             shown.extend_from_slice(bytes);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_our_colors_and_none_of_strangers() {
-        let shown = Shown::default();
+        let shown = VisibleFields::default();
         let writer = shown.clone();
         let subscriber = fmt()
             .with_ansi(true)

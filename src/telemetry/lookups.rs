@@ -1,13 +1,13 @@
-//! [`Lookups`]: hits and misses of caches.
+//! [`CacheName`]: hits and misses of caches.
 //!
 //! Reloads create the caches anew, and they belong to several layers. The counters belong to the
 //! process.
 
-use super::count::Count;
+use super::count::AtomicCounter;
 
 /// The caches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lookups {
+pub enum CacheName {
     /// All grants of the bridge's tables.
     Grants,
     /// A user's groups in the bridge's tables.
@@ -22,22 +22,22 @@ pub enum Lookups {
 
 /// The hits and misses of a cache.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct CacheCounters {
     /// The value was in the cache.
-    pub hits: Count,
+    pub hits: AtomicCounter,
     /// The value was not in the cache.
-    pub misses: Count,
+    pub misses: AtomicCounter,
 }
 
-/// In the order of [`Lookups::ALL`].
-static FOUND: [Found; Lookups::ALL.len()] = [const {
-    Found {
-        hits: Count::new(),
-        misses: Count::new(),
+/// In the order of [`CacheName::ALL`].
+static FOUND: [CacheCounters; CacheName::ALL.len()] = [const {
+    CacheCounters {
+        hits: AtomicCounter::new(),
+        misses: AtomicCounter::new(),
     }
-}; Lookups::ALL.len()];
+}; CacheName::ALL.len()];
 
-impl Lookups {
+impl CacheName {
     /// All caches.
     const ALL: [Self; 5] = [
         Self::Grants,
@@ -68,8 +68,8 @@ impl Lookups {
 }
 
 /// The counters by the names of the caches.
-pub fn lookups() -> impl Iterator<Item = (&'static str, &'static Found)> {
-    Lookups::ALL.iter().map(|it| it.as_str()).zip(&FOUND)
+pub fn lookups() -> impl Iterator<Item = (&'static str, &'static CacheCounters)> {
+    CacheName::ALL.iter().map(|it| it.as_str()).zip(&FOUND)
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn each_memory_has_counts_of_its_own() {
-        for (place, memory) in Lookups::ALL.into_iter().enumerate() {
+        for (place, memory) in CacheName::ALL.into_iter().enumerate() {
             assert_eq!(place, memory as usize, "{memory:?}");
         }
     }

@@ -16,17 +16,17 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 pub use self::{
-    count::Count,
-    lookups::{Lookups, lookups},
+    count::AtomicCounter,
+    lookups::{CacheName, lookups},
     panics::clean_panics,
-    processes::{Usage, by_group, myself},
-    reloads::Reloads,
-    tally::{BOUNDS, Outcome, Tally},
-    trace::{Called, RequestSpan, Traces},
+    processes::{ProcessGroupUsage, by_group, myself},
+    reloads::ReloadCounters,
+    tally::{BOUNDS, ToolOutcomes, BridgeCounters},
+    trace::{CalledTool, RequestSpan, RequestTracer},
 };
-use self::{fields::PlainFields, writer::Clean};
+use self::{fields::PlainFields, writer::EventWriterFactory};
 use crate::{
-    config::{LogFormat, Telemetry},
+    config::{LogFormat, TelemetrySettings},
     secret::Redactor,
 };
 
@@ -38,7 +38,7 @@ const QUIET: &str = "rmcp=error,rmcp::transport=off,hyper=warn,h2=warn,reqwest=w
 
 /// Starts the log. Its lines contain no secrets and no characters that could mislead a reader. The
 /// error describes an invalid filter.
-pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
+pub fn start(telemetry: &TelemetrySettings, redactor: &Redactor) -> Result<(), String> {
     let directives = format!("{QUIET},{}", telemetry.level);
     let filter = EnvFilter::try_new(directives).map_err(|error| {
         format!(
@@ -55,7 +55,7 @@ pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
                     .flatten_event(true)
                     .with_current_span(false)
                     .with_span_list(false)
-                    .with_writer(Clean::new(redactor, false)),
+                    .with_writer(EventWriterFactory::new(redactor, false)),
             )
             .try_init(),
         LogFormat::Text if std::io::stderr().is_terminal() => registry
@@ -64,7 +64,7 @@ pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
                     .with_target(false)
                     .with_ansi(true)
                     .fmt_fields(PlainFields)
-                    .with_writer(Clean::new(redactor, true)),
+                    .with_writer(EventWriterFactory::new(redactor, true)),
             )
             .try_init(),
         LogFormat::Text => registry
@@ -72,7 +72,7 @@ pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
                 fmt::layer()
                     .with_target(false)
                     .with_ansi(false)
-                    .with_writer(Clean::new(redactor, false)),
+                    .with_writer(EventWriterFactory::new(redactor, false)),
             )
             .try_init(),
     };

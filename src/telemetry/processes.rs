@@ -8,7 +8,7 @@ const LOOK_MAX: Duration = Duration::from_millis(500);
 
 /// The usage of a process group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct ProcessGroupUsage {
     /// The number of processes.
     pub processes: u32,
     /// The memory of its processes in bytes. Shared memory is counted for each process.
@@ -19,7 +19,7 @@ pub struct Usage {
 
 /// The usage of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Myself {
+pub struct OwnProcessUsage {
     /// The memory in bytes.
     pub resident_bytes: u64,
     /// The CPU time.
@@ -34,9 +34,9 @@ pub struct Myself {
 
 /// The usage of every process group, by its ID. Reads a file for each process.
 #[cfg(target_os = "linux")]
-pub fn by_group() -> HashMap<u32, Usage> {
+pub fn by_group() -> HashMap<u32, ProcessGroupUsage> {
     let began = std::time::Instant::now();
-    let mut groups = HashMap::<u32, Usage>::new();
+    let mut groups = HashMap::<u32, ProcessGroupUsage>::new();
     let Ok(processes) = procfs::process::all_processes() else {
         return groups;
     };
@@ -63,11 +63,11 @@ pub fn by_group() -> HashMap<u32, Usage> {
 
 /// The usage of this process.
 #[cfg(target_os = "linux")]
-pub fn myself() -> Option<Myself> {
+pub fn myself() -> Option<OwnProcessUsage> {
     let process = procfs::process::Process::myself().ok()?;
     let stat = process.stat().ok()?;
     let limit = process.limits().ok().map(|it| it.max_open_files.soft_limit);
-    Some(Myself {
+    Some(OwnProcessUsage {
         resident_bytes: resident(&stat),
         cpu: ticks(stat.utime + stat.stime),
         started_at: procfs::boot_time_secs().ok()? + ticks(stat.starttime).as_secs(),
@@ -95,12 +95,12 @@ fn ticks(count: u64) -> Duration {
 
 /// Not supported on this system.
 #[cfg(not(target_os = "linux"))]
-pub fn by_group() -> HashMap<u32, Usage> {
+pub fn by_group() -> HashMap<u32, ProcessGroupUsage> {
     HashMap::new()
 }
 
 /// Not supported on this system.
 #[cfg(not(target_os = "linux"))]
-pub fn myself() -> Option<Myself> {
+pub fn myself() -> Option<OwnProcessUsage> {
     None
 }

@@ -1,37 +1,37 @@
-//! [`Reloads`]: counts reloads of the configuration.
+//! [`ReloadCounters`]: counts reloads of the configuration.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::count::Count;
+use super::count::AtomicCounter;
 
 /// Counts reloads. The start counts as the first one.
 #[derive(Debug)]
-pub struct Reloads {
+pub struct ReloadCounters {
     /// Reloads that were applied.
-    pub applied: Count,
+    pub applied: AtomicCounter,
     /// Reloads that found errors and changed nothing.
-    pub refused: Count,
+    pub refused: AtomicCounter,
     /// Whether the last reload was applied.
     is_applied: AtomicBool,
     /// When a configuration was last applied, in seconds since 1970.
     applied_at: AtomicU64,
 }
 
-impl Default for Reloads {
+impl Default for ReloadCounters {
     fn default() -> Self {
         Self {
-            applied: Count::new(),
-            refused: Count::new(),
+            applied: AtomicCounter::new(),
+            refused: AtomicCounter::new(),
             is_applied: AtomicBool::new(true),
             applied_at: AtomicU64::new(now()),
         }
     }
 }
 
-impl Reloads {
+impl ReloadCounters {
     /// Counts a reload.
     pub fn note(&self, is_applied: bool) {
         self.is_applied.store(is_applied, Ordering::Relaxed);

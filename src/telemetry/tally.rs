@@ -1,7 +1,7 @@
-//! [`Tally`]: the counters of one bridge. They belong to the bridge, so that a bridge that a reload
+//! [`BridgeCounters`]: the counters of one bridge. They belong to the bridge, so that a bridge that a reload
 //! removes also disappears from the metrics.
 //!
-//! A call costs a few atomic additions: each tool keeps a reference to its [`Outcome`].
+//! A call costs a few atomic additions: each tool keeps a reference to its [`ToolOutcomes`].
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::count::Count;
+use super::count::AtomicCounter;
 use crate::name::ToolName;
 
 /// How many tools of a bridge are counted separately: those that were called first. Other tools and
@@ -28,29 +28,29 @@ pub const BOUNDS: [f64; 14] = [
 
 /// The counters of one bridge.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct BridgeCounters {
     /// The durations of calls.
-    pub times: Times,
+    pub times: DurationHistogram,
     /// Sessions that were opened.
-    pub sessions: Count,
+    pub sessions: AtomicCounter,
     /// Failed connects and lost sessions, which are retried.
-    pub failures: Count,
+    pub failures: AtomicCounter,
     /// The CPU time of its servers.
-    pub cpu: Cpu,
+    pub cpu: CpuTimeCounter,
     /// The outcomes by tool.
-    tools: Mutex<BTreeMap<ToolName, Arc<Outcome>>>,
+    tools: Mutex<BTreeMap<ToolName, Arc<ToolOutcomes>>>,
     /// The outcomes of everything that is not counted separately.
-    others: Arc<Outcome>,
+    others: Arc<ToolOutcomes>,
 }
 
 /// The CPU time of process groups that start and end. The sum over the running groups would shrink
 /// when a group ends.
 #[derive(Debug, Default)]
-pub struct Cpu(Mutex<Used>);
+pub struct CpuTimeCounter(Mutex<ObservedCpuTime>);
 
 /// The observed CPU time.
 #[derive(Debug, Default)]
-struct Used {
+struct ObservedCpuTime {
     /// The last observed CPU time of each group.
     groups: BTreeMap<u32, Duration>,
     /// The total of all groups, including those that have ended.
@@ -59,16 +59,16 @@ struct Used {
 
 /// How the calls of one tool ended.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct ToolOutcomes {
     /// Successful calls.
-    ok: Count,
+    ok: AtomicCounter,
     /// Failed calls, by code.
     codes: Mutex<Vec<(&'static str, u64)>>,
 }
 
 /// A histogram.
 #[derive(Debug, Default)]
-pub struct Times {
+pub struct DurationHistogram {
     /// Calls by the first bound that is not exceeded.
     buckets: [AtomicU64; BOUNDS.len()],
     /// Calls that exceed all bounds.
@@ -77,9 +77,9 @@ pub struct Times {
     sum: AtomicU64,
 }
 
-impl Tally {
+impl BridgeCounters {
     /// The outcomes of a tool. Keep the reference for its calls.
-    pub fn of_tool(&self, tool: &ToolName) -> Arc<Outcome> {
+    pub fn of_tool(&self, tool: &ToolName) -> Arc<ToolOutcomes> {
         let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(outcome) = tools.get(tool) {
             return Arc::clone(outcome);
@@ -87,18 +87,18 @@ impl Tally {
         if tools.len() >= TOOLS_MAX {
             return self.others();
         }
-        let outcome = Arc::<Outcome>::default();
+        let outcome = Arc::<ToolOutcomes>::default();
         tools.insert(tool.clone(), Arc::clone(&outcome));
         outcome
     }
 
     /// The outcomes of everything that is not counted separately.
-    pub fn others(&self) -> Arc<Outcome> {
+    pub fn others(&self) -> Arc<ToolOutcomes> {
         Arc::clone(&self.others)
     }
 
     /// All separate outcomes, and at the end, without a name, the rest.
-    pub fn outcomes(&self) -> Vec<(Option<ToolName>, Arc<Outcome>)> {
+    pub fn outcomes(&self) -> Vec<(Option<ToolName>, Arc<ToolOutcomes>)> {
         let tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         let named = tools.iter();
         let named = named.map(|(tool, outcome)| (Some(tool.clone()), Arc::clone(outcome)));
@@ -106,7 +106,7 @@ impl Tally {
     }
 }
 
-impl Cpu {
+impl CpuTimeCounter {
     /// Notes the CPU time of the running groups. Returns the total of all groups, including those
     /// that have ended.
     pub fn note(&self, now: BTreeMap<u32, Duration>) -> Duration {
@@ -121,7 +121,7 @@ impl Cpu {
     }
 }
 
-impl Outcome {
+impl ToolOutcomes {
     /// Counts the end of a call: `ok`, or the code of the error.
     pub fn note(&self, code: &'static str) {
         if code == "ok" {
@@ -143,7 +143,7 @@ impl Outcome {
     }
 }
 
-impl Times {
+impl DurationHistogram {
     /// Adds a duration.
     pub fn note(&self, time: Duration) {
         let seconds = time.as_secs_f64();
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_time_is_counted_in_every_bucket_above_it() {
-        let times = Times::default();
+        let times = DurationHistogram::default();
         for millis in [0, 1, 2, 700, 100_000] {
             times.note(Duration::from_millis(millis));
         }
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn tools_beyond_the_bound_make_no_series_of_their_own() {
-        let tally = Tally::default();
+        let tally = BridgeCounters::default();
         for number in 0..TOOLS_MAX + 50 {
             let tool = ToolName::parse(&format!("tool{number}")).unwrap();
             tally.of_tool(&tool).note("ok");
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn processor_time_does_not_shrink_when_a_server_ends() {
-        let cpu = Cpu::default();
+        let cpu = CpuTimeCounter::default();
         let mut seen = Vec::new();
         for groups in [&[(7, 2)][..], &[(7, 5), (8, 1)], &[(8, 4)], &[], &[(9, 1)]] {
             let seconds = |&(group, time): &(u32, u64)| (group, Duration::from_secs(time));
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn codes_are_counted_apart() {
-        let outcome = Outcome::default();
+        let outcome = ToolOutcomes::default();
         for code in ["ok", "timeout", "ok", "timeout", "busy"] {
             outcome.note(code);
         }

@@ -1,4 +1,4 @@
-//! [`Clean`]: writes log lines to stderr, without secrets and without characters that could mislead
+//! [`EventWriterFactory`]: writes log lines to stderr, without secrets and without characters that could mislead
 //! a reader of other lines.
 
 use std::{
@@ -12,14 +12,14 @@ use crate::{plain_text, secret::Redactor};
 
 /// Creates the writer of one event.
 #[derive(Debug, Clone)]
-pub struct Clean {
+pub struct EventWriterFactory {
     /// Removes secrets.
     redactor: Redactor,
     /// Whether lines have colors. Their fields are then already plain text ([`super::fields`]).
     is_colored: bool,
 }
 
-impl Clean {
+impl EventWriterFactory {
     /// A writer that removes these secrets.
     pub fn new(redactor: &Redactor, is_colored: bool) -> Self {
         let redactor = redactor.clone();
@@ -30,11 +30,11 @@ impl Clean {
     }
 }
 
-impl MakeWriter<'_> for Clean {
-    type Writer = Event<io::Stderr>;
+impl MakeWriter<'_> for EventWriterFactory {
+    type Writer = EventWriter<io::Stderr>;
 
     fn make_writer(&self) -> Self::Writer {
-        Event {
+        EventWriter {
             redactor: self.redactor.clone(),
             is_colored: self.is_colored,
             text: Vec::new(),
@@ -46,10 +46,10 @@ impl MakeWriter<'_> for Clean {
 /// One event. It is written as a whole when it is dropped, because a secret may arrive in two
 /// pieces.
 #[derive(Debug)]
-pub struct Event<W: Write> {
+pub struct EventWriter<W: Write> {
     /// Removes secrets.
     redactor: Redactor,
-    /// See [`Clean::is_colored`].
+    /// See [`EventWriterFactory::is_colored`].
     is_colored: bool,
     /// The text so far.
     text: Vec<u8>,
@@ -57,7 +57,7 @@ pub struct Event<W: Write> {
     out: W,
 }
 
-impl<W: Write> Write for Event<W> {
+impl<W: Write> Write for EventWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -68,7 +68,7 @@ impl<W: Write> Write for Event<W> {
     }
 }
 
-impl<W: Write> Drop for Event<W> {
+impl<W: Write> Drop for EventWriter<W> {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.text);
         let text = self.redactor.redact(&text);
@@ -93,7 +93,7 @@ mod tests {
         let redactor = Redactor::default();
         redactor.learn(Secret::new("s3cret-token"));
         let mut out = Vec::new();
-        let mut event = Event {
+        let mut event = EventWriter {
             redactor,
             is_colored: false,
             text: Vec::new(),
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn an_event_is_one_line_of_plain_text() {
         let mut out = Vec::new();
-        let mut event = Event {
+        let mut event = EventWriter {
             redactor: Redactor::default(),
             is_colored: false,
             text: Vec::new(),

@@ -1,4 +1,4 @@
-//! [`Key`]: an encryption key, derived from a text of the operator.
+//! [`VaultKey`]: an encryption key, derived from a text of the operator.
 
 use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
@@ -18,13 +18,13 @@ const DOMAIN_ID: &[u8] = b"mcp-bridge vault 1: id";
 
 /// A key and its ID.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(super) struct VaultKey {
     id: [u8; ID],
     /// Wiped on drop.
     cipher: XChaCha20Poly1305,
 }
 
-impl Key {
+impl VaultKey {
     /// Derives both. HKDF is meant for texts that cannot be guessed; it does not make a weak
     /// password strong.
     pub(super) fn derive(text: &Secret) -> Self {

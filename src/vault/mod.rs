@@ -2,7 +2,7 @@
 //! reveal them.
 //!
 //! A sealed text consists of a version byte, the ID of its key (8 bytes), a random nonce (24
-//! bytes), and the output of XChaCha20-Poly1305. It is bound to its [`Place`]: it cannot be opened
+//! bytes), and the output of XChaCha20-Poly1305. It is bound to its [`ValueLocation`]: it cannot be opened
 //! after it was moved to another row. The keys are derived from the operator's texts with
 //! HKDF-SHA256.
 
@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::zeroize::Zeroizing;
 
 use crate::secret::Secret;
-use key::Key;
+use key::VaultKey;
 
 /// The first byte of a sealed text.
 const VERSION: u8 = 1;
@@ -27,14 +27,14 @@ const NONCE: usize = 24;
 #[derive(Clone)]
 pub struct Vault {
     /// Seals and opens.
-    current: Key,
+    current: VaultKey,
     /// Only open.
-    old: Vec<Key>,
+    old: Vec<VaultKey>,
 }
 
 /// Where a sealed text is stored. It can be opened only for the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct ValueLocation<'a> {
     /// The kind: `account`, `login` or `group_key`.
     pub kind: &'a str,
     /// The workspace of the row; empty if the table has no workspaces.
@@ -47,7 +47,7 @@ pub struct Place<'a> {
 
 /// Why a sealed text cannot be opened. The stored text is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unsealable {
+pub enum DecryptError {
     /// It was sealed with an unknown key.
     #[error(
         "it is sealed with the key `{id}`, which is not configured; configure that key as \
@@ -75,13 +75,13 @@ impl Vault {
     /// Derives the keys. Whitespace around a text is ignored, because files end with a line break.
     pub fn new(current: &Secret, old: &[Secret]) -> Self {
         Self {
-            current: Key::derive(current),
-            old: old.iter().map(Key::derive).collect(),
+            current: VaultKey::derive(current),
+            old: old.iter().map(VaultKey::derive).collect(),
         }
     }
 
     /// Seals a text for its place. Each call returns a different result.
-    pub fn seal(&self, place: &Place<'_>, text: &str) -> Vec<u8> {
+    pub fn seal(&self, place: &ValueLocation<'_>, text: &str) -> Vec<u8> {
         let nonce: [u8; NONCE] = rand::random();
         let header = header(self.current.id());
         // The cipher refuses only texts of 256 GB and more. An empty result cannot be opened.
@@ -95,25 +95,25 @@ impl Vault {
     }
 
     /// Opens a text that was sealed for this place with the current key or an old one.
-    pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Secret, Unsealable> {
+    pub fn open(&self, place: &ValueLocation<'_>, sealed: &[u8]) -> Result<Secret, DecryptError> {
         let (header, rest) = sealed
             .split_first_chunk::<{ 1 + ID }>()
-            .ok_or(Unsealable::Malformed)?;
+            .ok_or(DecryptError::Malformed)?;
         let (nonce, sealed) = rest
             .split_first_chunk::<NONCE>()
-            .ok_or(Unsealable::Malformed)?;
-        let id = id_of(header).ok_or(Unsealable::Malformed)?;
+            .ok_or(DecryptError::Malformed)?;
+        let id = id_of(header).ok_or(DecryptError::Malformed)?;
         let key = self
             .keys()
             .find(|key| key.id() == id)
-            .ok_or_else(|| Unsealable::OtherKey { id: hex(id) })?;
+            .ok_or_else(|| DecryptError::OtherKey { id: hex(id) })?;
         let text = key
             .open(nonce, sealed, &bound(header, place))
-            .ok_or(Unsealable::Tampered)?;
+            .ok_or(DecryptError::Tampered)?;
         let text = Zeroizing::new(text);
         std::str::from_utf8(&text)
             .map(Secret::new)
-            .map_err(|_| Unsealable::Malformed)
+            .map_err(|_| DecryptError::Malformed)
     }
 
     /// Whether it is sealed with the current key.
@@ -125,15 +125,15 @@ impl Vault {
     }
 
     /// [`Vault::seal`] as base64url, for text columns and URLs.
-    pub fn seal_text(&self, place: &Place<'_>, text: &str) -> String {
+    pub fn seal_text(&self, place: &ValueLocation<'_>, text: &str) -> String {
         URL_SAFE_NO_PAD.encode(self.seal(place, text))
     }
 
     /// Opens a text of [`Vault::seal_text`].
-    pub fn open_text(&self, place: &Place<'_>, sealed: &str) -> Result<Secret, Unsealable> {
+    pub fn open_text(&self, place: &ValueLocation<'_>, sealed: &str) -> Result<Secret, DecryptError> {
         let sealed = URL_SAFE_NO_PAD
             .decode(sealed)
-            .map_err(|_| Unsealable::Malformed)?;
+            .map_err(|_| DecryptError::Malformed)?;
         self.open(place, &sealed)
     }
 
@@ -150,7 +150,7 @@ impl Vault {
         self.keys().map(|key| hex(key.id())).collect()
     }
 
-    fn keys(&self) -> impl Iterator<Item = &Key> {
+    fn keys(&self) -> impl Iterator<Item = &VaultKey> {
         std::iter::once(&self.current).chain(&self.old)
     }
 }
@@ -180,7 +180,7 @@ fn id_of(header: &[u8; 1 + ID]) -> Option<[u8; ID]> {
 
 /// The data that a seal is bound to: the header and the place. The length precedes each part, so
 /// that different places never give the same bytes.
-fn bound(header: &[u8], place: &Place<'_>) -> Vec<u8> {
+fn bound(header: &[u8], place: &ValueLocation<'_>) -> Vec<u8> {
     let mut bound = header.to_vec();
     for part in [place.kind, place.workspace, place.bridge, place.subject] {
         // The length has eight bytes on every machine.

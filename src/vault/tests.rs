@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const PLACE: Place<'_> = Place {
+const PLACE: ValueLocation<'_> = ValueLocation {
     kind: "account",
     workspace: "default",
     bridge: "linear",
@@ -56,33 +56,33 @@ fn a_row_that_was_swapped_does_not_open() {
     let vault = vault("a", &[]);
     let sealed = vault.seal(&PLACE, "s3cret");
     let elsewhere = [
-        Place {
+        ValueLocation {
             kind: "login",
             ..PLACE
         },
-        Place {
+        ValueLocation {
             workspace: "other",
             ..PLACE
         },
-        Place {
+        ValueLocation {
             bridge: "notion",
             ..PLACE
         },
-        Place {
+        ValueLocation {
             subject: "bob@example.com",
             ..PLACE
         },
-        Place {
+        ValueLocation {
             subject: "",
             ..PLACE
         },
         // The same characters, split at another position.
-        Place {
+        ValueLocation {
             workspace: "defaultlinear",
             bridge: "",
             ..PLACE
         },
-        Place {
+        ValueLocation {
             bridge: "linearann",
             subject: "@example.com",
             ..PLACE
@@ -91,7 +91,7 @@ fn a_row_that_was_swapped_does_not_open() {
     for place in elsewhere {
         assert_eq!(
             vault.open(&place, &sealed),
-            Err(Unsealable::Tampered),
+            Err(DecryptError::Tampered),
             "{place:?}"
         );
     }
@@ -104,9 +104,9 @@ fn a_row_that_was_cut_or_changed_does_not_open() {
     for length in 0..sealed.len() {
         let result = vault.open(&PLACE, &sealed[..length]);
         let expected = if length < 33 {
-            Unsealable::Malformed
+            DecryptError::Malformed
         } else {
-            Unsealable::Tampered
+            DecryptError::Tampered
         };
         assert_eq!(result, Err(expected), "{length}");
     }
@@ -116,11 +116,11 @@ fn a_row_that_was_cut_or_changed_does_not_open() {
         assert!(vault.open(&PLACE, &changed).is_err(), "{place}");
     }
     let longer = [&sealed[..], b"x"].concat();
-    assert_eq!(vault.open(&PLACE, &longer), Err(Unsealable::Tampered));
+    assert_eq!(vault.open(&PLACE, &longer), Err(DecryptError::Tampered));
     for text in ["", "plain", "not base64!", "AAAA"] {
         assert_eq!(
             vault.open_text(&PLACE, text),
-            Err(Unsealable::Malformed),
+            Err(DecryptError::Malformed),
             "{text}"
         );
     }
@@ -133,7 +133,7 @@ fn a_changed_key_opens_with_the_old_one_beside_it() {
     let id = before.ids().remove(0);
 
     let without = vault("b", &["c"]).open(&PLACE, &sealed);
-    assert_eq!(without, Err(Unsealable::OtherKey { id: id.clone() }));
+    assert_eq!(without, Err(DecryptError::OtherKey { id: id.clone() }));
     assert!(without.unwrap_err().to_string().contains(&id));
 
     let with = vault("b", &["c", "a"]);
@@ -175,7 +175,7 @@ proptest! {
     #[test]
     fn any_text_comes_back(text in ".*", subject in ".*") {
         let vault = vault("a", &[]);
-        let place = Place { subject: &subject, ..PLACE };
+        let place = ValueLocation { subject: &subject, ..PLACE };
         let opened = vault.open(&place, &vault.seal(&place, &text)).unwrap();
         prop_assert_eq!(opened.expose(), text);
     }

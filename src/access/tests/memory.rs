@@ -7,35 +7,35 @@ use tokio_util::task::TaskTracker;
 
 use super::{bridge, caller, enforced, row};
 use crate::{
-    access::{Access, View},
-    auth::{Caller, Proof},
+    access::{AccessControl, Permissions},
+    auth::{Caller, AuthenticationMethod},
     config::Config,
-    store::{Actor, Store, StoreError, testing},
+    store::{ChangeActor, Store, StoreError, testing},
 };
 
 /// The time limit of each test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn operator() -> Actor {
-    Actor {
+fn operator() -> ChangeActor {
+    ChangeActor {
         id: "operator".to_owned(),
         proof: "operator".to_owned(),
         workspace: "*".to_owned(),
     }
 }
 
-fn access(config: &Config, store: &Arc<Store>) -> Access {
-    Access::new(config, Some(Arc::clone(store)), &TaskTracker::new())
+fn access(config: &Config, store: &Arc<Store>) -> AccessControl {
+    AccessControl::new(config, Some(Arc::clone(store)), &TaskTracker::new())
 }
 
 /// The rule for any use of a bridge.
-async fn rule(access: &Access, caller: Caller, on: &str) -> Result<String, StoreError> {
+async fn rule(access: &AccessControl, caller: Caller, on: &str) -> Result<String, StoreError> {
     let view = access.view(&Arc::new(caller)).await?;
     Ok(view.explain(&bridge(on), None).rule.to_string())
 }
 
 fn ann() -> Caller {
-    caller(Proof::Session)
+    caller(AuthenticationMethod::Session)
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn groups_come_from_the_proof_else_from_our_tables_else_from_open_webui() 
     );
     assert_eq!(rule(&access, webui, "wiki").await.unwrap(), "grant table");
     assert_eq!(rule(&access, proven, "mail").await.unwrap(), "grant proof");
-    let anonymous = Caller::named("anonymous", Proof::Anonymous);
+    let anonymous = Caller::named("anonymous", AuthenticationMethod::Anonymous);
     assert_eq!(of(&anonymous).await, "all default");
     assert_eq!(rule(&access, anonymous, "time").await.unwrap(), "grant all");
 }
@@ -132,7 +132,7 @@ async fn a_change_counts_at_the_next_call() {
         .unwrap();
     assert_eq!(now().await, "no_grant");
     let is_admin = async || -> bool {
-        let view: View = access.view(&Arc::new(ann())).await.unwrap();
+        let view: Permissions = access.view(&Arc::new(ann())).await.unwrap();
         view.is_admin()
     };
     assert!(!is_admin().await);
@@ -246,7 +246,7 @@ async fn what_the_file_narrows_counts_in_every_workspace() {
             let ann = Caller {
                 workspace: workspace.into(),
                 groups: Some(Arc::new(["team".into()])),
-                ..caller(Proof::Oidc)
+                ..caller(AuthenticationMethod::Oidc)
             };
             for (on, expected) in [
                 ("wiki", "narrowed_grant team"),
@@ -275,7 +275,7 @@ async fn only_ascii_letters_have_a_case() {
             ("jorg@ubung.example", "no_grant"),
         ];
         for (email, expected) in rows {
-            let jorg = Caller::user(None, Some(email), Proof::Session);
+            let jorg = Caller::user(None, Some(email), AuthenticationMethod::Session);
             assert_eq!(rule(&access, jorg, "wiki").await.unwrap(), expected);
         }
         // The Kelvin sign is not a `k`, whatever the database's own `lower` does.
@@ -283,7 +283,7 @@ async fn only_ascii_letters_have_a_case() {
             .add_member(&operator(), "mike@x.example", "team")
             .await
             .unwrap();
-        let mike = Caller::user(None, Some("mi\u{212a}e@x.example"), Proof::Session);
+        let mike = Caller::user(None, Some("mi\u{212a}e@x.example"), AuthenticationMethod::Session);
         assert_eq!(rule(&access, mike, "wiki").await.unwrap(), "no_grant");
     }
 }

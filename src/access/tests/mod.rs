@@ -9,13 +9,13 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Access, Rule, View,
-    gather::Rules,
-    policy::Policy,
-    view::{Origin, Standing},
+    AccessControl, AccessRule, Permissions,
+    gather::GroupSettings,
+    policy::AccessPolicy,
+    view::{GroupSource, CallerMembership},
 };
 use crate::{
-    auth::{Caller, Proof},
+    auth::{Caller, AuthenticationMethod},
     config::{Config, Environment},
     name::BridgeName,
     store::{GrantRow, StoreError},
@@ -77,7 +77,7 @@ fn tool(text: &str) -> Tool {
     tool
 }
 
-fn caller(proof: Proof) -> Caller {
+fn caller(proof: AuthenticationMethod) -> Caller {
     Caller {
         email: Some("ann@example.org".into()),
         ..Caller::named("ann@example.org", proof)
@@ -85,13 +85,13 @@ fn caller(proof: Proof) -> Caller {
 }
 
 /// A caller in these groups, with these grants.
-fn view(config: &Config, grants: &[&str], groups: &[&str], caller: Caller) -> View {
-    let rules = Arc::new(Rules::of(config));
-    let policy = Arc::new(Policy::compile(grants.iter().map(|it| row(it)).collect()));
+fn view(config: &Config, grants: &[&str], groups: &[&str], caller: Caller) -> Permissions {
+    let rules = Arc::new(GroupSettings::of(config));
+    let policy = Arc::new(AccessPolicy::compile(grants.iter().map(|it| row(it)).collect()));
     let groups: Vec<Arc<str>> = groups.iter().map(|it| Arc::from(*it)).collect();
-    let own = groups.iter().map(|it| (it, Origin::Table));
-    let standing = Arc::new(Standing::new(&rules, &policy, own, false));
-    View::bound(Arc::new(caller), standing)
+    let own = groups.iter().map(|it| (it, GroupSource::Table));
+    let standing = Arc::new(CallerMembership::new(&rules, &policy, own, false));
+    Permissions::bound(Arc::new(caller), standing)
 }
 
 /// Groups, bridge, tool, rule.
@@ -190,7 +190,7 @@ fn the_decision_table() {
     let mut wrong = Vec::new();
     for &(groups, on, wanted, rule) in DECISIONS {
         let groups: Vec<&str> = groups.split_whitespace().collect();
-        let view = view(&config, &grants, &groups, caller(Proof::Session));
+        let view = view(&config, &grants, &groups, caller(AuthenticationMethod::Session));
         let (on, wanted) = (bridge(on), tool(wanted));
         let decided = view.authorize(&on, &wanted);
         let allowed = decided.is_ok();
@@ -219,7 +219,7 @@ fn a_grant_of_a_workspace_counts_there_alone() {
     ] {
         let ann = Caller {
             workspace: workspace.into(),
-            ..caller(Proof::Oidc)
+            ..caller(AuthenticationMethod::Oidc)
         };
         let view = view(&config, &grants, &["team"], ann);
         let rule = |on| {
@@ -251,7 +251,7 @@ fn a_bridge_is_visible_to_callers_who_may_use_any_of_its_tools() {
         (vec!["nobody"], false, false, false),
         (vec!["MCP-Admin"], true, true, true),
     ] {
-        let view = view(&config, &grants, &groups, caller(Proof::Session));
+        let view = view(&config, &grants, &groups, caller(AuthenticationMethod::Session));
         let wiki = bridge("wiki");
         assert_eq!(view.enter(&wiki).is_ok(), any, "{groups:?}");
         assert_eq!(view.enter_for(&wiki, "page_x").is_ok(), page, "{groups:?}");
@@ -261,7 +261,7 @@ fn a_bridge_is_visible_to_callers_who_may_use_any_of_its_tools() {
 
 #[test]
 fn a_grant_is_for_one_tool() {
-    let view = view(&enforced(), &["g wiki"], &["g"], caller(Proof::Session));
+    let view = view(&enforced(), &["g wiki"], &["g"], caller(AuthenticationMethod::Session));
     let grant = view
         .authorize(&bridge("wiki"), &tool("make=page_new"))
         .unwrap();
@@ -285,13 +285,13 @@ fn which_groups_would_allow_it_is_told_to_administrators_alone() {
         view.authorize(&bridge("wiki"), &tool("page_x"))
             .unwrap_err()
     };
-    assert_eq!(ask(caller(Proof::Session)).allowing, [""; 0]);
+    assert_eq!(ask(caller(AuthenticationMethod::Session)).allowing, [""; 0]);
     let admin = Caller {
         is_admin: true,
-        ..caller(Proof::Session)
+        ..caller(AuthenticationMethod::Session)
     };
     let denial = ask(admin);
-    assert_eq!(denial.rule, Rule::NoGrant);
+    assert_eq!(denial.rule, AccessRule::NoGrant);
     assert_eq!(denial.allowing, ["a", "b", "MCP-Admin"]);
 }
 
@@ -299,12 +299,12 @@ fn which_groups_would_allow_it_is_told_to_administrators_alone() {
 fn who_may_administer() {
     let config = enforced();
     for (groups, proof, is_marked, is_admin) in [
-        (vec![], Proof::Session, false, false),
-        (vec!["MCP-Admin"], Proof::Session, false, true),
-        (vec![], Proof::Session, true, true),
-        (vec![], Proof::ApiKey, false, false),
-        (vec!["MCP-Admin"], Proof::ApiKey, false, true),
-        (vec!["MCP-Admin"], Proof::Anonymous, true, false),
+        (vec![], AuthenticationMethod::Session, false, false),
+        (vec!["MCP-Admin"], AuthenticationMethod::Session, false, true),
+        (vec![], AuthenticationMethod::Session, true, true),
+        (vec![], AuthenticationMethod::ApiKey, false, false),
+        (vec!["MCP-Admin"], AuthenticationMethod::ApiKey, false, true),
+        (vec!["MCP-Admin"], AuthenticationMethod::Anonymous, true, false),
     ] {
         let by_proof = Caller {
             is_admin: is_marked,
@@ -318,12 +318,12 @@ fn who_may_administer() {
         );
     }
     for (proof, is_admin) in [
-        (Proof::ApiKey, true),
-        (Proof::Loopback, true),
-        (Proof::Operator, true),
-        (Proof::Anonymous, false),
+        (AuthenticationMethod::ApiKey, true),
+        (AuthenticationMethod::Loopback, true),
+        (AuthenticationMethod::Operator, true),
+        (AuthenticationMethod::Anonymous, false),
     ] {
-        let free = View::free(Arc::new(Caller::named("x", proof)), Rule::Open);
+        let free = Permissions::free(Arc::new(Caller::named("x", proof)), AccessRule::Open);
         assert_eq!(free.is_admin(), is_admin, "{proof:?}");
     }
 }
@@ -331,28 +331,28 @@ fn who_may_administer() {
 #[tokio::test]
 async fn a_caller_who_needs_no_table_does_not_wait_for_one() {
     let tracker = TaskTracker::new();
-    let open = Access::new(&config(""), None, &tracker);
-    let bound = Access::new(&enforced(), None, &tracker);
-    let rule = async |access: &Access, caller: Caller| {
+    let open = AccessControl::new(&config(""), None, &tracker);
+    let bound = AccessControl::new(&enforced(), None, &tracker);
+    let rule = async |access: &AccessControl, caller: Caller| {
         let view = access.view(&Arc::new(caller)).await?;
         let rule = view.explain(&bridge("wiki"), None).rule.to_string();
         Ok::<_, StoreError>(rule)
     };
-    for proof in [Proof::ApiKey, Proof::Anonymous] {
+    for proof in [AuthenticationMethod::ApiKey, AuthenticationMethod::Anonymous] {
         let free = rule(&open, Caller::named("x", proof)).await;
         assert_eq!(free.unwrap(), "open", "{proof:?}");
         let asked = rule(&bound, Caller::named("x", proof)).await;
         assert!(matches!(asked, Err(StoreError::Down(_))), "{proof:?}");
     }
     for access in [&open, &bound] {
-        let asked = rule(access, Caller::named("x", Proof::Loopback)).await;
+        let asked = rule(access, Caller::named("x", AuthenticationMethod::Loopback)).await;
         assert_eq!(asked.unwrap(), "loopback");
         let asked = rule(access, Caller::operator()).await;
         assert_eq!(asked.unwrap(), "operator");
     }
     let admin = Caller {
         groups: Some(Arc::from([Arc::from("x"), Arc::from("MCP-Admin")])),
-        ..caller(Proof::Gateway)
+        ..caller(AuthenticationMethod::Gateway)
     };
     assert_eq!(rule(&bound, admin).await.unwrap(), "admin_group MCP-Admin");
 }
@@ -383,21 +383,21 @@ proptest! {
                 && (!row.read_only || reads)
         };
         let expected = rows.iter().any(includes);
-        let rules = Arc::new(Rules::of(&enforced()));
-        let policy = Arc::new(Policy::compile(rows));
+        let rules = Arc::new(GroupSettings::of(&enforced()));
+        let policy = Arc::new(AccessPolicy::compile(rows));
         let own: Vec<Arc<str>> = groups.iter().map(|it| format!("g{it}").into()).collect();
-        let own = own.iter().map(|it| (it, Origin::Table));
-        let standing = Arc::new(Standing::new(&rules, &policy, own, false));
-        let ann = Caller { workspace: format!("w{workspace}").into(), ..caller(Proof::Session) };
-        let view = View::bound(Arc::new(ann), standing);
+        let own = own.iter().map(|it| (it, GroupSource::Table));
+        let standing = Arc::new(CallerMembership::new(&rules, &policy, own, false));
+        let ann = Caller { workspace: format!("w{workspace}").into(), ..caller(AuthenticationMethod::Session) };
+        let view = Permissions::bound(Arc::new(ann), standing);
         let name = bridge(&format!("b{on}"));
         let decided = view.authorize(&name, &asked);
         prop_assert_eq!(decided.is_ok(), expected);
         prop_assert!(!expected || view.enter(&name).is_ok());
         prop_assert!(!expected || view.enter_for(&name, asked.name.as_str()).is_ok());
         match decided {
-            Ok(grant) => prop_assert!(matches!(grant.rule, Rule::Grant(_) | Rule::NarrowedGrant(_))),
-            Err(denial) => prop_assert!(matches!(denial.rule, Rule::NoGrant | Rule::Narrowed)),
+            Ok(grant) => prop_assert!(matches!(grant.rule, AccessRule::Grant(_) | AccessRule::NarrowedGrant(_))),
+            Err(denial) => prop_assert!(matches!(denial.rule, AccessRule::NoGrant | AccessRule::Narrowed)),
         }
     }
 }
@@ -407,7 +407,7 @@ proptest! {
 #[test]
 #[ignore = "a measurement"]
 fn decisions_are_quick() {
-    let rules = Arc::new(Rules::of(&enforced()));
+    let rules = Arc::new(GroupSettings::of(&enforced()));
     let rows = (0..200_usize).flat_map(|group| {
         (0..100_usize).map(move |bridge| GrantRow {
             workspace: None,
@@ -424,19 +424,19 @@ fn decisions_are_quick() {
         })
     });
     let began = Instant::now();
-    let policy = Arc::new(Policy::compile(rows.collect()));
+    let policy = Arc::new(AccessPolicy::compile(rows.collect()));
     println!("20,000 grants compiled in {:?}", began.elapsed());
     let names: Vec<Arc<str>> = (0..200).map(|it| format!("group-{it}").into()).collect();
     let began = Instant::now();
-    let views: Vec<View> = (0..10_000)
+    let views: Vec<Permissions> = (0..10_000)
         .map(|user| {
             let own = names
                 .iter()
                 .skip(user % 190)
                 .take(10)
-                .map(|it| (it, Origin::Table));
-            let standing = Arc::new(Standing::new(&rules, &policy, own, false));
-            View::bound(Arc::new(caller(Proof::Session)), standing)
+                .map(|it| (it, GroupSource::Table));
+            let standing = Arc::new(CallerMembership::new(&rules, &policy, own, false));
+            Permissions::bound(Arc::new(caller(AuthenticationMethod::Session)), standing)
         })
         .collect();
     println!("a view of 10 groups made in {:?}", began.elapsed() / 10_000);
@@ -451,9 +451,9 @@ fn decisions_are_quick() {
     }
     let mean = began.elapsed() / 10_000;
     println!("decided in {mean:?}, {worst:?} at most; {allowed} of 10,000 allowed");
-    let everywhere = names.iter().take(199).map(|it| (it, Origin::Table));
-    let standing = Arc::new(Standing::new(&rules, &policy, everywhere, false));
-    let view = View::bound(Arc::new(caller(Proof::Session)), standing);
+    let everywhere = names.iter().take(199).map(|it| (it, GroupSource::Table));
+    let standing = Arc::new(CallerMembership::new(&rules, &policy, everywhere, false));
+    let view = Permissions::bound(Arc::new(caller(AuthenticationMethod::Session)), standing);
     let began = Instant::now();
     for on in &bridges {
         assert!(view.authorize(on, &tool("none")).is_err());

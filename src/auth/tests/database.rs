@@ -10,10 +10,10 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::{self, DatabaseUrl, Gateway, Issuer},
-    redis::Redis,
+    config::{self, DatabaseUrl, GatewaySettings, IssuerSettings},
+    redis::RedisClient,
     store::{
-        Directory, Store, StoreError,
+        UserDirectory, Store, StoreError,
         testing::{self, Base, Generation},
     },
 };
@@ -22,17 +22,17 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Open WebUI with all its methods of authentication, a forwarder, a gateway at 10.0.0.1, and its
 /// database.
-fn identity(ttl: Duration) -> Identity {
+fn identity(ttl: Duration) -> IdentitySettings {
     let name = HeaderName::from_static;
-    Identity {
+    IdentitySettings {
         keys: vec![key("chat", "chat-key", true)],
-        open_webui: OpenWebUi {
+        open_webui: OpenWebUiSettings {
             jwt_secret: Some(Secret::new(JWT_SECRET)),
             jwt_alone: true,
             cache_ttl: ttl,
             ..open_webui()
         },
-        gateway: Some(Gateway {
+        gateway: Some(GatewaySettings {
             trusted_peers: vec!["10.0.0.1/32".parse().unwrap()],
             secret: None,
             secret_header: name("x-gateway-secret"),
@@ -43,14 +43,14 @@ fn identity(ttl: Duration) -> Identity {
             strips_headers: true,
             ignore_credentials: false,
         }),
-        oidc: Vec::<Issuer>::new(),
-        ..Identity::default()
+        oidc: Vec::<IssuerSettings>::new(),
+        ..IdentitySettings::default()
     }
 }
 
-fn looking(url: &DatabaseUrl, timeout: Duration, ttl: Duration) -> Proofs {
-    let directory = Directory::open(url, timeout).unwrap();
-    let sources = Sources {
+fn looking(url: &DatabaseUrl, timeout: Duration, ttl: Duration) -> Authenticator {
+    let directory = UserDirectory::open(url, timeout).unwrap();
+    let sources = AuthSources {
         directory: Some(Arc::new(directory)),
         ..sources()
     };
@@ -73,7 +73,7 @@ fn header_of(user: &str, email: Option<&str>, role: &str) -> String {
     hs256(JWT_SECRET, &claims)
 }
 
-async fn verdict(proofs: &Proofs, authorization: &str) -> Result<Arc<Caller>, Refusal> {
+async fn verdict(proofs: &Authenticator, authorization: &str) -> Result<Arc<Caller>, AuthenticationError> {
     ask(proofs, &[("authorization", authorization)], None).await
 }
 
@@ -90,7 +90,7 @@ async fn sessions_and_keys_are_looked_up() {
         let alice = verdict(&proofs, &session("alice")).await.unwrap();
         assert_eq!(
             (&*alice.id, alice.proof, alice.is_admin),
-            ("alice@example.com", Proof::Session, false)
+            ("alice@example.com", AuthenticationMethod::Session, false)
         );
         assert_eq!(
             open_webui_groups(&alice),
@@ -105,15 +105,15 @@ async fn sessions_and_keys_are_looked_up() {
         let key = |name: &str| bearer(&format!("sk-{name}"));
         let unsigned = bearer(&hs256("other", &json!({"id": "u-alice"})));
         let table = [
-            (session("carol"), Refusal::Pending),
-            (session("dave"), Refusal::SignedOut),
-            (session("nobody"), Refusal::SignedOut),
-            (stampless, Refusal::SignedOut),
-            (unsigned, Refusal::Token),
-            (key("carol"), Refusal::Pending),
-            (key("dave"), Refusal::SignedOut),
-            (key("nobody"), Refusal::Key),
-            (bearer("other"), Refusal::Key),
+            (session("carol"), AuthenticationError::Pending),
+            (session("dave"), AuthenticationError::SignedOut),
+            (session("nobody"), AuthenticationError::SignedOut),
+            (stampless, AuthenticationError::SignedOut),
+            (unsigned, AuthenticationError::Token),
+            (key("carol"), AuthenticationError::Pending),
+            (key("dave"), AuthenticationError::SignedOut),
+            (key("nobody"), AuthenticationError::Key),
+            (bearer("other"), AuthenticationError::Key),
         ];
         for (sent, refusal) in table {
             assert_eq!(
@@ -125,7 +125,7 @@ async fn sessions_and_keys_are_looked_up() {
         let alice = verdict(&proofs, &key("alice")).await.unwrap();
         assert_eq!(
             (&*alice.id, alice.proof),
-            ("alice@example.com", Proof::SessionKey)
+            ("alice@example.com", AuthenticationMethod::SessionKey)
         );
     }
 }
@@ -154,14 +154,14 @@ async fn a_change_counts_when_what_was_read_is_forgotten() {
     let refusal = verdict(&proofs, &session("alice")).await.unwrap_err();
     assert_eq!(
         refusal,
-        Refusal::SignedOut,
+        AuthenticationError::SignedOut,
         "a new password ends all sessions"
     );
     base.execute("DELETE FROM \"user\" WHERE id = 'u-bob'")
         .await;
     assert_eq!(
         verdict(&proofs, &session("bob")).await.unwrap_err(),
-        Refusal::SignedOut
+        AuthenticationError::SignedOut
     );
 }
 
@@ -211,22 +211,22 @@ async fn headers_are_completed_by_what_the_database_knows() {
             (
                 None,
                 vec![key.clone(), email("carol@example.com")],
-                Err(Refusal::Pending),
+                Err(AuthenticationError::Pending),
             ),
             (
                 None,
                 vec![signed("carol", None, "user")],
-                Err(Refusal::Pending),
+                Err(AuthenticationError::Pending),
             ),
             (
                 None,
                 vec![signed("dave", None, "user")],
-                Err(Refusal::SignedOut),
+                Err(AuthenticationError::SignedOut),
             ),
             (
                 None,
                 vec![signed("alice", Some("bob@example.com"), "user")],
-                Err(Refusal::Contradiction),
+                Err(AuthenticationError::Contradiction),
             ),
             (
                 None,
@@ -234,7 +234,7 @@ async fn headers_are_completed_by_what_the_database_knows() {
                     ("authorization", session("alice")),
                     signed("bob", None, "user"),
                 ],
-                Err(Refusal::Contradiction),
+                Err(AuthenticationError::Contradiction),
             ),
             (
                 None,
@@ -250,7 +250,7 @@ async fn headers_are_completed_by_what_the_database_knows() {
                     ("authorization", session("alice")),
                     email("bob@example.com"),
                 ],
-                Err(Refusal::Contradiction),
+                Err(AuthenticationError::Contradiction),
             ),
         ];
         for (peer, sent, expected) in table {
@@ -279,13 +279,13 @@ async fn a_signed_out_token_is_refused_while_redis_answers() {
     testing::open_webui(&base.url, Generation::Nested).await;
     let prefix = format!("open-webui-{:016x}", rand::random::<u64>());
     let with = |url: &str| {
-        let redis = config::Redis {
+        let redis = config::RedisSettings {
             url: Secret::new(url),
             prefix: prefix.clone(),
         };
-        let sources = Sources {
-            directory: Some(Arc::new(Directory::open(&base.url, TIMEOUT).unwrap())),
-            redis: Some(Arc::new(Redis::open(&redis).unwrap())),
+        let sources = AuthSources {
+            directory: Some(Arc::new(UserDirectory::open(&base.url, TIMEOUT).unwrap())),
+            redis: Some(Arc::new(RedisClient::open(&redis).unwrap())),
             ..sources()
         };
         proofs(identity(Duration::ZERO), sources)
@@ -298,7 +298,7 @@ async fn a_signed_out_token_is_refused_while_redis_answers() {
     .await;
     assert_eq!(
         verdict(&proofs, &session("alice")).await.unwrap_err(),
-        Refusal::SignedOut
+        AuthenticationError::SignedOut
     );
     verdict(&proofs, &session("bob")).await.unwrap();
     // No server listens on this port.
@@ -405,14 +405,14 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
     for sent in [session("bob"), bearer("sk-bob")] {
         let refusal = verdict(&proofs, &sent).await.unwrap_err();
         assert!(
-            matches!(&refusal, Refusal::Store(StoreError::Down(_))),
+            matches!(&refusal, AuthenticationError::Store(StoreError::Down(_))),
             "{refusal:?}"
         );
         assert_eq!(refusal.code().as_str(), "store_unavailable");
     }
     // A key needs no database, and a forged token is refused without a query.
     let forged = bearer(&hs256("other", &json!({"id": "u-bob"})));
-    assert_eq!(verdict(&proofs, &forged).await.unwrap_err(), Refusal::Token);
+    assert_eq!(verdict(&proofs, &forged).await.unwrap_err(), AuthenticationError::Token);
     assert_eq!(
         &*verdict(&proofs, "Bearer chat-key").await.unwrap().id,
         "chat"
@@ -435,20 +435,20 @@ async fn a_slow_store_keeps_callers_waiting_only_briefly() {
     let base = Base::postgres().await;
     let way = Way::open("127.0.0.1:0", None).await;
     let (url, _) = at_end(&base, way.address);
-    let database = config::Database {
+    let database = config::DatabaseSettings {
         url,
         timeout: Duration::from_millis(300),
         ..base.config()
     };
-    let sources = Sources {
+    let sources = AuthSources {
         store: Some(Arc::new(Store::open(&database).unwrap())),
         ..sources()
     };
-    let proofs = proofs(Identity::default(), sources);
+    let proofs = proofs(IdentitySettings::default(), sources);
     let start = Instant::now();
     let all = (0..200).map(|_| verdict(&proofs, "Bearer stored"));
     for found in futures::future::join_all(all).await {
-        assert!(matches!(found, Err(Refusal::Store(_))), "{found:?}");
+        assert!(matches!(found, Err(AuthenticationError::Store(_))), "{found:?}");
     }
     let took = start.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");
@@ -465,7 +465,7 @@ async fn a_slow_database_keeps_callers_waiting_only_briefly() {
     let all = sent.iter().map(|sent| verdict(&proofs, sent));
     for found in futures::future::join_all(all).await {
         assert!(
-            matches!(found, Err(Refusal::Store(StoreError::Down(_)))),
+            matches!(found, Err(AuthenticationError::Store(StoreError::Down(_)))),
             "{found:?}"
         );
     }

@@ -6,7 +6,7 @@ use super::{
     oidc::{Pair, Provider, caller, issuer, trusting},
     *,
 };
-use crate::config::Issuer;
+use crate::config::IssuerSettings;
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn an_email_counts_only_where_the_issuer_has_verified_it() {
     let pair = Pair::ed("d");
     let provider = Provider::serve("127.0.0.1:0", vec![pair.jwk.clone()]).await;
     let with = |claims: &[&str], emails_verified| {
-        let config = Issuer {
+        let config = IssuerSettings {
             email_claims: claims.iter().map(|it| (*it).to_owned()).collect(),
             emails_verified,
             ..issuer(provider.stand.url("/realm"))
@@ -28,9 +28,9 @@ async fn an_email_counts_only_where_the_issuer_has_verified_it() {
     );
     let none = with(&[], false);
     let boss = "boss@example.com";
-    let unverified = || Err(Refusal::EmailUnverified);
-    let flaw = || Err(Refusal::Token);
-    let table: Vec<(&Proofs, Value, Result<&str, Refusal>)> = vec![
+    let unverified = || Err(AuthenticationError::EmailUnverified);
+    let flaw = || Err(AuthenticationError::Token);
+    let table: Vec<(&Authenticator, Value, Result<&str, AuthenticationError>)> = vec![
         (
             &closed,
             json!({"email_verified": true}),
@@ -55,12 +55,12 @@ async fn an_email_counts_only_where_the_issuer_has_verified_it() {
         (
             &closed,
             json!({"email": null, "preferred_username": boss}),
-            Err(Refusal::EmailUnproven("preferred_username")),
+            Err(AuthenticationError::EmailUnproven("preferred_username")),
         ),
         (
             &closed,
             json!({"email": "", "upn": boss}),
-            Err(Refusal::EmailUnproven("upn")),
+            Err(AuthenticationError::EmailUnproven("upn")),
         ),
         (
             &closed,

@@ -1,13 +1,13 @@
 //! Headers of a gateway, sent by the gateway and by others.
 
 use super::*;
-use crate::config::Gateway;
+use crate::config::GatewaySettings;
 
 const ANN: (&str, &str) = ("x-user-email", "ann@example.org");
 const PEER: Option<&str> = Some("10.1.2.3");
 
-pub(super) fn gateway(peers: &[&str], secret: Option<&str>) -> Gateway {
-    Gateway {
+pub(super) fn gateway(peers: &[&str], secret: Option<&str>) -> GatewaySettings {
+    GatewaySettings {
         trusted_peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
         secret: secret.map(Secret::new),
         secret_header: HeaderName::from_static("x-gateway-secret"),
@@ -20,11 +20,11 @@ pub(super) fn gateway(peers: &[&str], secret: Option<&str>) -> Gateway {
     }
 }
 
-fn behind(gateway: Gateway) -> Proofs {
-    let identity = Identity {
+fn behind(gateway: GatewaySettings) -> Authenticator {
+    let identity = IdentitySettings {
         gateway: Some(gateway),
         keys: vec![key("team", "own-key", false), key("chat", "chat-key", true)],
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     proofs(identity, sources())
 }
@@ -33,8 +33,8 @@ fn behind(gateway: Gateway) -> Proofs {
 async fn only_the_gateway_is_believed() {
     let secret = ("x-gateway-secret", "s3cret");
     let wrong = ("x-gateway-secret", "s3creT");
-    let ann = Ok(("ann@example.org", Proof::Gateway));
-    let no = Err(Refusal::Untrusted);
+    let ann = Ok(("ann@example.org", AuthenticationMethod::Gateway));
+    let no = Err(AuthenticationError::Untrusted);
     let peers = &["10.0.0.0/8", "fd00::/8"][..];
     let no_peers = &[][..];
     let table = [
@@ -122,59 +122,59 @@ async fn the_gateway_and_credentials_must_agree() {
         (
             "a key is a different caller",
             vec![team, ANN],
-            Err(Refusal::Contradiction),
+            Err(AuthenticationError::Contradiction),
         ),
         (
             "a key and no user",
             vec![team, ("x-user-email", "")],
-            Ok(("team", Proof::ApiKey)),
+            Ok(("team", AuthenticationMethod::ApiKey)),
         ),
         (
             "a forwarder and the same header",
             vec![("authorization", "Bearer chat-key"), ANN],
-            Ok(("ann@example.org", Proof::ForwardedHeaders)),
+            Ok(("ann@example.org", AuthenticationMethod::ForwardedHeaders)),
         ),
         (
             "credentials that do not hold",
             vec![("authorization", "Basic dTpwdw=="), ANN],
-            Err(Refusal::Password),
+            Err(AuthenticationError::Password),
         ),
         (
             "credentials for the gateway, without a user",
             vec![("authorization", "Basic dTpwdw==")],
-            Err(Refusal::Password),
+            Err(AuthenticationError::Password),
         ),
         (
             "no user",
             vec![("x-user-email", "  ")],
-            Err(Refusal::Missing),
+            Err(AuthenticationError::Missing),
         ),
         (
             "twice",
             vec![ANN, ("x-user-email", "bob@example.org")],
-            Err(Refusal::Repeated("x-user-email".to_owned())),
+            Err(AuthenticationError::Repeated("x-user-email".to_owned())),
         ),
         (
             "a template",
             vec![("x-user-email", "{{USER_EMAIL}}")],
-            Err(Refusal::Template("x-user-email".to_owned())),
+            Err(AuthenticationError::Template("x-user-email".to_owned())),
         ),
     ];
     check(&behind(gateway(&["10.0.0.0/8"], None)), PEER, &cases).await;
     // From others, the headers are ignored.
     let cases: Vec<Case<'_>> = vec![
-        ("a key", vec![team, ANN], Ok(("team", Proof::ApiKey))),
+        ("a key", vec![team, ANN], Ok(("team", AuthenticationMethod::ApiKey))),
         (
             "a wrong key",
             vec![("authorization", "Bearer x"), ANN],
-            Err(Refusal::Key),
+            Err(AuthenticationError::Key),
         ),
         (
             "twice",
             vec![ANN, ANN],
-            Err(Refusal::Repeated("x-user-email".to_owned())),
+            Err(AuthenticationError::Repeated("x-user-email".to_owned())),
         ),
-        ("no user", vec![("x-user-email", "")], Err(Refusal::Missing)),
+        ("no user", vec![("x-user-email", "")], Err(AuthenticationError::Missing)),
     ];
     check(
         &behind(gateway(&["10.0.0.0/8"], None)),
@@ -186,16 +186,16 @@ async fn the_gateway_and_credentials_must_agree() {
 
 #[tokio::test]
 async fn others_may_be_anonymous() {
-    let identity = Identity {
+    let identity = IdentitySettings {
         gateway: Some(gateway(&["10.0.0.0/8"], None)),
-        anonymous: Anonymous::Allowed,
-        ..Identity::default()
+        anonymous: AnonymousAccess::Allowed,
+        ..IdentitySettings::default()
     };
     let proofs = proofs(identity, sources());
     let caller = ask(&proofs, &[], Some("9.9.9.9")).await.unwrap();
-    assert_eq!(caller.proof, Proof::Anonymous);
+    assert_eq!(caller.proof, AuthenticationMethod::Anonymous);
     let refusal = ask(&proofs, &[ANN], Some("9.9.9.9")).await.unwrap_err();
-    assert_eq!(refusal, Refusal::Untrusted, "who names a user means one");
+    assert_eq!(refusal, AuthenticationError::Untrusted, "who names a user means one");
     let caller = ask(&proofs, &[ANN], PEER).await.unwrap();
-    assert_eq!(caller.proof, Proof::Gateway);
+    assert_eq!(caller.proof, AuthenticationMethod::Gateway);
 }

@@ -10,22 +10,22 @@ const PEER: Option<&str> = Some("10.1.2.3");
 /// The headers of a request; a header may occur several times.
 type Sent<'a> = Vec<(&'static str, &'a str)>;
 
-fn everything(secret: Option<&str>) -> Proofs {
+fn everything(secret: Option<&str>) -> Authenticator {
     let peers: &[&str] = if secret.is_some() {
         &[]
     } else {
         &["10.0.0.0/8"]
     };
-    let identity = Identity {
-        anonymous: Anonymous::Allowed,
+    let identity = IdentitySettings {
+        anonymous: AnonymousAccess::Allowed,
         keys: vec![key("team", "own-key", false), key("chat", "chat-key", true)],
-        open_webui: OpenWebUi {
+        open_webui: OpenWebUiSettings {
             jwt_secret: Some(Secret::new(JWT_SECRET)),
             jwt_alone: true,
             ..open_webui()
         },
         gateway: Some(gateway(peers, secret)),
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     proofs(identity, sources())
 }
@@ -46,8 +46,8 @@ fn jwt(token: &str) -> Sent<'_> {
 }
 
 async fn check_all(
-    proofs: &Proofs,
-    broken: &[(&'static str, Sent<'_>, Refusal)],
+    proofs: &Authenticator,
+    broken: &[(&'static str, Sent<'_>, AuthenticationError)],
     valid: &[(&'static str, Sent<'_>)],
 ) {
     let mut wrong = Vec::new();
@@ -87,64 +87,64 @@ async fn nothing_is_tried_after_credentials_that_do_not_hold() {
     let cookie_expired = format!("token={}", expired.trim_start_matches("Bearer "));
     let authorization = |value| vec![("authorization", value)];
     let own = ("authorization", "Bearer own-key");
-    let broken: Vec<(&str, Sent<'_>, Refusal)> = vec![
-        ("a wrong key", authorization("Bearer no"), Refusal::Key),
+    let broken: Vec<(&str, Sent<'_>, AuthenticationError)> = vec![
+        ("a wrong key", authorization("Bearer no"), AuthenticationError::Key),
         (
             "a wrong `sk-` key",
             authorization("Bearer sk-1"),
-            Refusal::SessionKey,
+            AuthenticationError::SessionKey,
         ),
         (
             "a password",
             authorization("Basic dTpwdw=="),
-            Refusal::Password,
+            AuthenticationError::Password,
         ),
-        ("no base64", authorization("Basic ?"), Refusal::Format),
-        ("no scheme", authorization("own-key"), Refusal::Scheme),
+        ("no base64", authorization("Basic ?"), AuthenticationError::Format),
+        ("no scheme", authorization("own-key"), AuthenticationError::Scheme),
         (
             "another scheme",
             authorization("Digest own-key"),
-            Refusal::Scheme,
+            AuthenticationError::Scheme,
         ),
-        ("a blank", authorization(""), Refusal::Missing),
-        ("no key", authorization("Bearer"), Refusal::Scheme),
-        ("not ASCII", authorization("Bearer ö"), Refusal::Missing),
+        ("a blank", authorization(""), AuthenticationError::Missing),
+        ("no key", authorization("Bearer"), AuthenticationError::Scheme),
+        ("not ASCII", authorization("Bearer ö"), AuthenticationError::Missing),
         (
             "a good one, twice",
             vec![own, own],
-            Refusal::Repeated("authorization".to_owned()),
+            AuthenticationError::Repeated("authorization".to_owned()),
         ),
         (
             "a good one and another",
             vec![own, ("authorization", "Bearer no")],
-            Refusal::Repeated("authorization".to_owned()),
+            AuthenticationError::Repeated("authorization".to_owned()),
         ),
-        ("a forged session", authorization(&forged), Refusal::Token),
+        ("a forged session", authorization(&forged), AuthenticationError::Token),
         (
             "an expired session",
             authorization(&expired),
-            Refusal::Expired,
+            AuthenticationError::Expired,
         ),
-        ("a foreign token", authorization(&foreign), Refusal::Issuer),
+        ("a foreign token", authorization(&foreign), AuthenticationError::Issuer),
         (
             "a cookie of no token",
             vec![("cookie", "token=x")],
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "a forged cookie",
             vec![("cookie", &cookie_forged)],
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "an expired cookie",
             vec![("cookie", &cookie_expired)],
-            Refusal::Expired,
+            AuthenticationError::Expired,
         ),
         (
             "two cookies",
             vec![("cookie", "token=a"), ("cookie", "b=c; token=d")],
-            Refusal::Repeated("cookie `token`".to_owned()),
+            AuthenticationError::Repeated("cookie `token`".to_owned()),
         ),
     ];
     check_all(&everything(None), &broken, &valid).await;
@@ -166,20 +166,20 @@ async fn nothing_is_tried_after_headers_that_do_not_hold() {
     let pending = signed_header(&json!({"role": "pending"}));
     let elsewhere = signed_header(&json!({"aud": "another"}));
     let good = signed_header(&json!({}));
-    let broken: Vec<(&str, Sent<'_>, Refusal)> = vec![
-        ("forged", jwt(&forged), Refusal::Token),
-        ("expired", jwt(&expired), Refusal::Expired),
-        ("pending", jwt(&pending), Refusal::Pending),
-        ("another audience", jwt(&elsewhere), Refusal::Token),
+    let broken: Vec<(&str, Sent<'_>, AuthenticationError)> = vec![
+        ("forged", jwt(&forged), AuthenticationError::Token),
+        ("expired", jwt(&expired), AuthenticationError::Expired),
+        ("pending", jwt(&pending), AuthenticationError::Pending),
+        ("another audience", jwt(&elsewhere), AuthenticationError::Token),
         (
             "blank",
             jwt(""),
-            Refusal::Header("x-openwebui-user-jwt".to_owned()),
+            AuthenticationError::Header("x-openwebui-user-jwt".to_owned()),
         ),
         (
             "twice",
             [jwt(&good), jwt(&good)].concat(),
-            Refusal::Repeated("x-openwebui-user-jwt".to_owned()),
+            AuthenticationError::Repeated("x-openwebui-user-jwt".to_owned()),
         ),
     ];
     check_all(&everything(None), &broken, &valid).await;
@@ -191,13 +191,13 @@ async fn nothing_is_tried_after_headers_that_do_not_hold() {
         ("the signed header", jwt(&good)),
     ];
     let secret = "x-gateway-secret";
-    let broken: Vec<(&str, Sent<'_>, Refusal)> = vec![
-        ("wrong", vec![(secret, "no")], Refusal::Untrusted),
-        ("blank", vec![(secret, "")], Refusal::Untrusted),
+    let broken: Vec<(&str, Sent<'_>, AuthenticationError)> = vec![
+        ("wrong", vec![(secret, "no")], AuthenticationError::Untrusted),
+        ("blank", vec![(secret, "")], AuthenticationError::Untrusted),
         (
             "twice",
             vec![(secret, "s3cret"), (secret, "s3cret")],
-            Refusal::Untrusted,
+            AuthenticationError::Untrusted,
         ),
     ];
     check_all(&everything(Some("s3cret")), &broken, &valid).await;
@@ -206,26 +206,26 @@ async fn nothing_is_tried_after_headers_that_do_not_hold() {
 #[tokio::test]
 async fn a_forwarder_that_names_a_user_badly_is_not_the_caller() {
     let chat = ("authorization", "Bearer chat-key");
-    let identity = Identity {
+    let identity = IdentitySettings {
         keys: vec![key("chat", "chat-key", true)],
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     let proofs = proofs(identity, sources());
     let good = signed_header(&json!({}));
     let email = "x-user-email";
-    let name = Refusal::Header(email.to_owned());
+    let name = AuthenticationError::Header(email.to_owned());
     let cases: Vec<Case<'_>> = vec![
-        ("no user", vec![chat], Ok(("chat", Proof::ApiKey))),
-        ("blank", vec![chat, (email, "")], Err(Refusal::NoUser)),
+        ("no user", vec![chat], Ok(("chat", AuthenticationMethod::ApiKey))),
+        ("blank", vec![chat, (email, "")], Err(AuthenticationError::NoUser)),
         (
             "blank id",
             vec![chat, ("x-openwebui-user-id", " ")],
-            Err(Refusal::NoUser),
+            Err(AuthenticationError::NoUser),
         ),
         (
             "a signature that cannot be checked",
             vec![chat, ("x-openwebui-user-jwt", &good)],
-            Err(Refusal::Uncheckable),
+            Err(AuthenticationError::Uncheckable),
         ),
         (
             "hidden",
@@ -240,7 +240,7 @@ async fn a_forwarder_that_names_a_user_badly_is_not_the_caller() {
         (
             "another letter",
             vec![chat, (email, "mi\u{212a}e@example.org")],
-            Ok(("mi\u{212a}e@example.org", Proof::ForwardedHeaders)),
+            Ok(("mi\u{212a}e@example.org", AuthenticationMethod::ForwardedHeaders)),
         ),
     ];
     check(&proofs, None, &cases).await;
@@ -248,17 +248,17 @@ async fn a_forwarder_that_names_a_user_badly_is_not_the_caller() {
 
 #[tokio::test]
 async fn what_a_gateway_passes_on_adds_nothing() {
-    let identity = |strips_headers| Identity {
-        open_webui: OpenWebUi {
+    let identity = |strips_headers| IdentitySettings {
+        open_webui: OpenWebUiSettings {
             jwt_secret: Some(Secret::new(JWT_SECRET)),
             jwt_alone: true,
-            ..OpenWebUi::default()
+            ..OpenWebUiSettings::default()
         },
-        gateway: Some(crate::config::Gateway {
+        gateway: Some(crate::config::GatewaySettings {
             strips_headers,
             ..gateway(&["10.0.0.0/8"], None)
         }),
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     let good = signed_header(&json!({}));
     let sent = [
@@ -284,13 +284,13 @@ async fn what_a_gateway_passes_on_adds_nothing() {
 
 #[tokio::test]
 async fn credentials_may_be_for_the_gateway_alone() {
-    let identity = Identity {
+    let identity = IdentitySettings {
         keys: vec![key("team", "own-key", false)],
-        gateway: Some(crate::config::Gateway {
+        gateway: Some(crate::config::GatewaySettings {
             ignore_credentials: true,
             ..gateway(&["10.0.0.0/8"], None)
         }),
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     let proofs = proofs(identity, sources());
     let ann = ("x-user-email", "ann@example.org");
@@ -299,11 +299,11 @@ async fn credentials_may_be_for_the_gateway_alone() {
         (
             "named",
             vec![basic, ann],
-            Ok(("ann@example.org", Proof::Gateway)),
+            Ok(("ann@example.org", AuthenticationMethod::Gateway)),
         ),
-        ("not named", vec![basic], Err(Refusal::Password)),
+        ("not named", vec![basic], Err(AuthenticationError::Password)),
     ];
     check(&proofs, PEER, &cases).await;
-    let cases: Vec<Case<'_>> = vec![("not the gateway", vec![basic, ann], Err(Refusal::Password))];
+    let cases: Vec<Case<'_>> = vec![("not the gateway", vec![basic, ann], Err(AuthenticationError::Password))];
     check(&proofs, Some("9.9.9.9"), &cases).await;
 }

@@ -3,19 +3,19 @@
 use super::*;
 
 /// A key that acts for itself, one that forwards, and no other method of authentication.
-fn keyed(open_webui: OpenWebUi) -> Proofs {
+fn keyed(open_webui: OpenWebUiSettings) -> Authenticator {
     let hashed = ApiKey {
-        key: KeyText::Sha256(sha2_of("hashed-key")),
+        key: ApiKeyValue::Sha256(sha2_of("hashed-key")),
         ..key("hashed", "", false)
     };
-    let identity = Identity {
+    let identity = IdentitySettings {
         keys: vec![
             key("team", "own-key", false),
             key("chat", "chat-key", true),
             hashed,
         ],
         open_webui,
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     proofs(identity, sources())
 }
@@ -26,11 +26,11 @@ fn sha2_of(text: &str) -> [u8; 32] {
 }
 
 const CHAT: (&str, &str) = ("authorization", "Bearer chat-key");
-const ANN: (&str, Proof) = ("ann@example.org", Proof::ForwardedHeaders);
+const ANN: (&str, AuthenticationMethod) = ("ann@example.org", AuthenticationMethod::ForwardedHeaders);
 
 #[tokio::test]
 async fn a_key_is_the_caller_in_every_form() {
-    let team = Ok(("team", Proof::ApiKey));
+    let team = Ok(("team", AuthenticationMethod::ApiKey));
     let cases: Vec<Case<'_>> = vec![
         (
             "bearer",
@@ -45,29 +45,29 @@ async fn a_key_is_the_caller_in_every_form() {
         (
             "hashed",
             vec![("authorization", "Bearer hashed-key")],
-            Ok(("hashed", Proof::ApiKey)),
+            Ok(("hashed", AuthenticationMethod::ApiKey)),
         ),
         (
             "wrong",
             vec![("authorization", "Bearer own-kex")],
-            Err(Refusal::Key),
+            Err(AuthenticationError::Key),
         ),
         (
             "long",
             vec![("authorization", "Bearer own-key2")],
-            Err(Refusal::Key),
+            Err(AuthenticationError::Key),
         ),
-        ("nothing", vec![], Err(Refusal::Missing)),
-        ("blank", vec![("authorization", "")], Err(Refusal::Missing)),
+        ("nothing", vec![], Err(AuthenticationError::Missing)),
+        ("blank", vec![("authorization", "")], Err(AuthenticationError::Missing)),
         (
             "no text",
             vec![("authorization", "Bearer \u{fc}")],
-            Err(Refusal::Missing),
+            Err(AuthenticationError::Missing),
         ),
         (
             "the hash itself",
             vec![("authorization", "Basic dTp3cm9uZw==")],
-            Err(Refusal::Password),
+            Err(AuthenticationError::Password),
         ),
         (
             "headers of other proofs do not matter",
@@ -86,11 +86,11 @@ async fn a_key_is_the_caller_in_every_form() {
                 ("x-auth-source", "entra-token"),
                 ("x-openwebui-user-email", "ann@example.org"),
             ],
-            Err(Refusal::Missing),
+            Err(AuthenticationError::Missing),
         ),
     ];
-    check(&keyed(OpenWebUi::default()), None, &cases).await;
-    let proofs = keyed(OpenWebUi::default());
+    check(&keyed(OpenWebUiSettings::default()), None, &cases).await;
+    let proofs = keyed(OpenWebUiSettings::default());
     let sent = [
         ("authorization", "Bearer own-key"),
         ("x-user-groups", "MCP-Admin"),
@@ -104,19 +104,19 @@ async fn a_key_is_the_caller_in_every_form() {
 async fn a_forwarder_vouches_for_the_user_beside_its_key() {
     let templated = |value| vec![CHAT, ("x-user-email", value)];
     let cases: Vec<Case<'_>> = vec![
-        ("alone", vec![CHAT], Ok(("chat", Proof::ApiKey))),
-        ("blank", templated(" "), Err(Refusal::NoUser)),
+        ("alone", vec![CHAT], Ok(("chat", AuthenticationMethod::ApiKey))),
+        ("blank", templated(" "), Err(AuthenticationError::NoUser)),
         ("templated", templated("ann@example.org"), Ok(ANN)),
         ("case of letters", templated(" Ann@Example.ORG "), Ok(ANN)),
         (
             "encoded",
             templated("J%C3%BCrgen@example.org"),
-            Ok(("jürgen@example.org", Proof::ForwardedHeaders)),
+            Ok(("jürgen@example.org", AuthenticationMethod::ForwardedHeaders)),
         ),
         (
             "raw UTF-8",
             templated("JÜRGEN@example.org"),
-            Ok(("jÜrgen@example.org", Proof::ForwardedHeaders)),
+            Ok(("jÜrgen@example.org", AuthenticationMethod::ForwardedHeaders)),
         ),
         (
             "as the password of Basic",
@@ -134,7 +134,7 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
         (
             "id alone",
             vec![CHAT, ("x-openwebui-user-id", "u1")],
-            Ok(("u1", Proof::ForwardedHeaders)),
+            Ok(("u1", AuthenticationMethod::ForwardedHeaders)),
         ),
         (
             "both agree",
@@ -152,12 +152,12 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
                 ("x-openwebui-user-email", "ann@example.org"),
                 ("x-user-email", "bob@example.org"),
             ],
-            Err(Refusal::Contradiction),
+            Err(AuthenticationError::Contradiction),
         ),
         (
             "template as it stands",
             templated("{{USER_EMAIL}}"),
-            Err(Refusal::Template("x-user-email".to_owned())),
+            Err(AuthenticationError::Template("x-user-email".to_owned())),
         ),
         (
             "groups template",
@@ -166,7 +166,7 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
                 ("x-user-email", "ann@example.org"),
                 ("x-user-groups", "{{USER_GROUPS}}"),
             ],
-            Err(Refusal::Template("x-user-groups".to_owned())),
+            Err(AuthenticationError::Template("x-user-groups".to_owned())),
         ),
         (
             "twice",
@@ -175,17 +175,17 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
                 ("x-user-email", "ann@example.org"),
                 ("x-user-email", "bob@example.org"),
             ],
-            Err(Refusal::Repeated("x-user-email".to_owned())),
+            Err(AuthenticationError::Repeated("x-user-email".to_owned())),
         ),
         (
             "a list",
             templated("ann@example.org, bob@example.org"),
-            Err(Refusal::Header("x-user-email".to_owned())),
+            Err(AuthenticationError::Header("x-user-email".to_owned())),
         ),
         (
             "groups without a user",
             vec![CHAT, ("x-user-groups", "dev")],
-            Err(Refusal::NoUser),
+            Err(AuthenticationError::NoUser),
         ),
         (
             "pending",
@@ -194,7 +194,7 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
                 ("x-openwebui-user-id", "u1"),
                 ("x-openwebui-user-role", "pending"),
             ],
-            Err(Refusal::Pending),
+            Err(AuthenticationError::Pending),
         ),
         (
             "no key",
@@ -202,15 +202,15 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
                 ("x-openwebui-user-id", "u1"),
                 ("x-user-email", "ann@example.org"),
             ],
-            Err(Refusal::Missing),
+            Err(AuthenticationError::Missing),
         ),
     ];
-    check(&keyed(OpenWebUi::default()), None, &cases).await;
+    check(&keyed(OpenWebUiSettings::default()), None, &cases).await;
 }
 
 #[tokio::test]
 async fn a_forwarded_user_has_the_groups_and_role_that_were_sent() {
-    let proofs = keyed(OpenWebUi::default());
+    let proofs = keyed(OpenWebUiSettings::default());
     let sent = [
         CHAT,
         ("x-user-email", "ann@example.org"),
@@ -246,9 +246,9 @@ async fn a_forwarded_user_has_the_groups_and_role_that_were_sent() {
 
 #[tokio::test]
 async fn where_open_webui_signs_plain_headers_prove_nothing() {
-    let open_webui = OpenWebUi {
+    let open_webui = OpenWebUiSettings {
         jwt_secret: Some(Secret::new(JWT_SECRET)),
-        ..OpenWebUi::default()
+        ..OpenWebUiSettings::default()
     };
     let proofs = keyed(open_webui);
     let claims = serde_json::json!({
@@ -257,7 +257,7 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
     });
     let token = hs256(JWT_SECRET, &claims);
     let jwt = ("x-openwebui-user-jwt", token.as_str());
-    let signed = Ok(("ann@example.org", Proof::SignedHeader));
+    let signed = Ok(("ann@example.org", AuthenticationMethod::SignedHeader));
     let cases: Vec<Case<'_>> = vec![
         ("signed", vec![CHAT, jwt], signed.clone()),
         (
@@ -268,12 +268,12 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
         (
             "signed and templated for another user",
             vec![CHAT, jwt, ("x-user-email", "bob@example.org")],
-            Err(Refusal::Contradiction),
+            Err(AuthenticationError::Contradiction),
         ),
         (
             "signed and plain for another user",
             vec![CHAT, jwt, ("x-openwebui-user-id", "u2")],
-            Err(Refusal::Contradiction),
+            Err(AuthenticationError::Contradiction),
         ),
         (
             "signed and plain for the same",
@@ -283,23 +283,23 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
         (
             "plain instead",
             vec![CHAT, ("x-openwebui-user-email", "ann@example.org")],
-            Err(Refusal::Unsigned),
+            Err(AuthenticationError::Unsigned),
         ),
         (
             "plain id instead",
             vec![CHAT, ("x-openwebui-user-id", "u1")],
-            Err(Refusal::Unsigned),
+            Err(AuthenticationError::Unsigned),
         ),
         (
             "templated alone",
             vec![CHAT, ("x-user-email", "ann@example.org")],
             Ok(ANN),
         ),
-        ("no user", vec![CHAT], Ok(("chat", Proof::ApiKey))),
+        ("no user", vec![CHAT], Ok(("chat", AuthenticationMethod::ApiKey))),
         (
             "a key that does not forward",
             vec![("authorization", "Bearer own-key"), jwt],
-            Ok(("team", Proof::ApiKey)),
+            Ok(("team", AuthenticationMethod::ApiKey)),
         ),
     ];
     check(&proofs, None, &cases).await;
@@ -322,12 +322,12 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
 #[tokio::test]
 async fn without_any_source_the_header_is_ignored() {
     for (anonymous, proof) in [
-        (Anonymous::Allowed, Proof::Anonymous),
-        (Anonymous::Loopback, Proof::Loopback),
+        (AnonymousAccess::Allowed, AuthenticationMethod::Anonymous),
+        (AnonymousAccess::Loopback, AuthenticationMethod::Loopback),
     ] {
-        let identity = Identity {
+        let identity = IdentitySettings {
             anonymous,
-            ..Identity::default()
+            ..IdentitySettings::default()
         };
         let open = proofs(identity.clone(), sources());
         let anonymous = Ok(("anonymous", proof));
@@ -346,7 +346,7 @@ async fn without_any_source_the_header_is_ignored() {
             ("a cookie", vec![("cookie", "token=x")], anonymous.clone()),
         ];
         check(&open, None, &cases).await;
-        let identity = Identity {
+        let identity = IdentitySettings {
             keys: vec![key("team", "own-key", false)],
             ..identity
         };
@@ -356,12 +356,12 @@ async fn without_any_source_the_header_is_ignored() {
             (
                 "a wrong key",
                 vec![("authorization", "Bearer x")],
-                Err(Refusal::Key),
+                Err(AuthenticationError::Key),
             ),
             (
                 "a scheme",
                 vec![("authorization", "Digest x")],
-                Err(Refusal::Scheme),
+                Err(AuthenticationError::Scheme),
             ),
         ];
         check(&keyed, None, &cases).await;

@@ -24,11 +24,11 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Caller, Evidence, Proof, Proofs, Refusal, Sources};
+use super::{Caller, RequestCredentials, AuthenticationMethod, Authenticator, AuthenticationError, AuthSources};
 use crate::{
     config::{
-        Access, Anonymous, ApiKey, Audit, Config, Flavor, Identity, KeyText, Limits, OpenWebUi,
-        Server, Telemetry,
+        AccessSettings, AnonymousAccess, ApiKey, AuditSettings, Config, Flavor, IdentitySettings, ApiKeyValue, LimitSettings, OpenWebUiSettings,
+        ServerSettings, TelemetrySettings,
     },
     secret::Secret,
 };
@@ -37,32 +37,32 @@ const SECRET: &str = "webui-secret-of-the-tests";
 const JWT_SECRET: &str = "forward-secret-of-the-tests";
 
 /// The expected result: the caller's name and how they authenticated.
-type Verdict = Result<(&'static str, Proof), Refusal>;
+type Verdict = Result<(&'static str, AuthenticationMethod), AuthenticationError>;
 
 /// A test case: its description, the headers, and the expected result.
 type Case<'a> = (&'static str, Vec<(&'static str, &'a str)>, Verdict);
 
-fn proofs(identity: Identity, sources: Sources) -> Proofs {
+fn proofs(identity: IdentitySettings, sources: AuthSources) -> Authenticator {
     let config = Config {
         flavor: Flavor::Native,
-        server: Server::default(),
+        server: ServerSettings::default(),
         database: None,
         identity,
-        access: Access::default(),
-        limits: Limits::default(),
-        audit: Audit::off(),
-        telemetry: Telemetry::default(),
+        access: AccessSettings::default(),
+        limits: LimitSettings::default(),
+        audit: AuditSettings::off(),
+        telemetry: TelemetrySettings::default(),
         bridges: Vec::new(),
     };
-    Proofs::new(&config, sources)
+    Authenticator::new(&config, sources)
 }
 
 /// Sources that contain only an HTTP client.
-fn sources() -> Sources {
+fn sources() -> AuthSources {
     crate::mcp::install_tls();
-    Sources {
+    AuthSources {
         http: crate::mcp::http_client().unwrap(),
-        ..Sources::default()
+        ..AuthSources::default()
     }
 }
 
@@ -70,18 +70,18 @@ fn sources() -> Sources {
 fn key(name: &str, text: &str, forwards: bool) -> ApiKey {
     ApiKey {
         name: name.to_owned(),
-        key: KeyText::Plain(Secret::new(text)),
+        key: ApiKeyValue::Plain(Secret::new(text)),
         groups: vec!["bots".to_owned()],
         forwards,
         workspace: "w1".to_owned(),
     }
 }
 
-fn open_webui() -> OpenWebUi {
-    OpenWebUi {
+fn open_webui() -> OpenWebUiSettings {
+    OpenWebUiSettings {
         secret_key: Some(Secret::new(SECRET)),
         cache_ttl: Duration::from_secs(30),
-        ..OpenWebUi::default()
+        ..OpenWebUiSettings::default()
     }
 }
 
@@ -97,12 +97,12 @@ fn headers(all: &[(&str, &str)]) -> HeaderMap {
 }
 
 async fn ask(
-    proofs: &Proofs,
+    proofs: &Authenticator,
     all: &[(&str, &str)],
     peer: Option<&str>,
-) -> Result<Arc<Caller>, Refusal> {
+) -> Result<Arc<Caller>, AuthenticationError> {
     let headers = headers(all);
-    let evidence = Evidence {
+    let evidence = RequestCredentials {
         headers: &headers,
         peer: peer.map(|peer| peer.parse().unwrap()),
     };
@@ -110,7 +110,7 @@ async fn ask(
 }
 
 /// Checks all cases and reports every wrong one.
-async fn check(proofs: &Proofs, peer: Option<&str>, cases: &[Case<'_>]) {
+async fn check(proofs: &Authenticator, peer: Option<&str>, cases: &[Case<'_>]) {
     let mut wrong = Vec::new();
     for (what, sent, expected) in cases {
         let found = ask(proofs, sent, peer).await;

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    auth::issuer_keys::{KeyRing, Pace},
-    config::Issuer,
+    auth::issuer_keys::{IssuerKeyCache, KeyFetchIntervals},
+    config::IssuerSettings,
 };
 
 /// A private key and the public key that its issuer publishes.
@@ -117,9 +117,9 @@ impl Provider {
     }
 }
 
-pub(super) fn issuer(url: url::Url) -> Issuer {
+pub(super) fn issuer(url: url::Url) -> IssuerSettings {
     let all = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
-    Issuer {
+    IssuerSettings {
         name: "realm".to_owned(),
         issuer: url,
         audiences: all(&["bridge", "api://bridge"]),
@@ -131,33 +131,33 @@ pub(super) fn issuer(url: url::Url) -> Issuer {
     }
 }
 
-pub(super) fn trusting(issuer: Issuer, sources: Sources) -> Proofs {
-    let identity = Identity {
+pub(super) fn trusting(issuer: IssuerSettings, sources: AuthSources) -> Authenticator {
+    let identity = IdentitySettings {
         oidc: vec![issuer],
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     proofs(identity, sources)
 }
 
 /// No pause between two fetches.
-const EAGER: Pace = Pace {
+const EAGER: KeyFetchIntervals = KeyFetchIntervals {
     stale: Duration::from_hours(1),
     unknown: Duration::ZERO,
     cold: Duration::ZERO,
 };
 
-fn paced(pace: Pace) -> Sources {
-    Sources {
-        keys: Arc::new(KeyRing::with_pace(pace)),
+fn paced(pace: KeyFetchIntervals) -> AuthSources {
+    AuthSources {
+        keys: Arc::new(IssuerKeyCache::with_pace(pace)),
         ..sources()
     }
 }
 
-pub(super) async fn caller(proofs: &Proofs, token: &str) -> Result<Arc<Caller>, Refusal> {
+pub(super) async fn caller(proofs: &Authenticator, token: &str) -> Result<Arc<Caller>, AuthenticationError> {
     ask(proofs, &[("authorization", &bearer(token))], None).await
 }
 
-const SILENT: Refusal = Refusal::Unavailable("the issuer of the token is not responding");
+const SILENT: AuthenticationError = AuthenticationError::Unavailable("the issuer of the token is not responding");
 
 #[tokio::test]
 async fn tokens_of_every_kind_of_key_are_accepted() {
@@ -175,7 +175,7 @@ async fn tokens_of_every_kind_of_key_are_accepted() {
         let found = caller(&proofs, &pair.sign(&provider.claims(json!({}))))
             .await
             .unwrap();
-        assert_eq!((&*found.id, found.proof), ("ann@example.org", Proof::Oidc));
+        assert_eq!((&*found.id, found.proof), ("ann@example.org", AuthenticationMethod::Oidc));
         assert_eq!(&*found.workspace, "acme");
         // Without a key ID, every suitable key is tried.
         let claims = provider.claims(json!({"aud": ["x", "api://bridge"]}));
@@ -225,70 +225,70 @@ async fn bad_tokens_are_refused() {
     );
     let logout = json!({"alg": "ES256", "typ": "logout+jwt", "kid": "e"});
     let table = [
-        ("forged", foreign.sign(&claims), Refusal::Token),
-        ("expired", with(json!({"exp": at(-61)})), Refusal::Expired),
-        ("no end", with(json!({"exp": null})), Refusal::Token),
-        ("not yet", with(json!({"nbf": at(90)})), Refusal::Immature),
+        ("forged", foreign.sign(&claims), AuthenticationError::Token),
+        ("expired", with(json!({"exp": at(-61)})), AuthenticationError::Expired),
+        ("no end", with(json!({"exp": null})), AuthenticationError::Token),
+        ("not yet", with(json!({"nbf": at(90)})), AuthenticationError::Immature),
         (
             "from the future",
             with(json!({"iat": at(90)})),
-            Refusal::Immature,
+            AuthenticationError::Immature,
         ),
         (
             "another issuer",
             with(json!({"iss": "https://evil.example"})),
-            Refusal::Issuer,
+            AuthenticationError::Issuer,
         ),
         (
             "slash",
             with(json!({"iss": format!("{}/", provider.stand.url("/realm"))})),
-            Refusal::Issuer,
+            AuthenticationError::Issuer,
         ),
-        ("no issuer", with(json!({"iss": null})), Refusal::Issuer),
+        ("no issuer", with(json!({"iss": null})), AuthenticationError::Issuer),
         (
             "a list of issuers",
             with(json!({"iss": [provider.stand.url("/realm")]})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "another audience",
             with(json!({"aud": "other"})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "other audiences",
             with(json!({"aud": ["other", "more"]})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("no audience", with(json!({"aud": null})), Refusal::Token),
+        ("no audience", with(json!({"aud": null})), AuthenticationError::Token),
         (
             "nobody",
             with(json!({"email": null, "sub": null})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("for encryption", encrypting.sign(&claims), Refusal::Token),
+        ("for encryption", encrypting.sign(&claims), AuthenticationError::Token),
         (
             "key for another algorithm",
             other_use.sign(&claims),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("public key as secret", confused.unwrap(), Refusal::Token),
-        ("a published secret", symmetric.unwrap(), Refusal::Token),
+        ("public key as secret", confused.unwrap(), AuthenticationError::Token),
+        ("a published secret", symmetric.unwrap(), AuthenticationError::Token),
         (
             "none",
             forged(&json!({"alg": "none"}), &claims, ""),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("kind", forged(&logout, &claims, tail), Refusal::Token),
-        ("unknown key", Pair::ec("new").sign(&claims), Refusal::Token),
-        ("cut off", cut(&good), Refusal::Token),
-        ("no signature", format!("{head}."), Refusal::Token),
+        ("kind", forged(&logout, &claims, tail), AuthenticationError::Token),
+        ("unknown key", Pair::ec("new").sign(&claims), AuthenticationError::Token),
+        ("cut off", cut(&good), AuthenticationError::Token),
+        ("no signature", format!("{head}."), AuthenticationError::Token),
         (
             "100 KB",
             format!("{head}.{}", "A".repeat(100_000)),
-            Refusal::TooLong,
+            AuthenticationError::TooLong,
         ),
-        ("no token", "opaque".to_owned(), Refusal::Key),
+        ("no token", "opaque".to_owned(), AuthenticationError::Key),
     ];
     let proofs = trusting(issuer(provider.stand.url("/realm")), sources());
     for (what, token, refusal) in table {
@@ -363,7 +363,7 @@ async fn users_groups_and_workspace_come_from_claims() {
     ];
     assert_eq!(
         ask(&proofs, &other, None).await.unwrap_err(),
-        Refusal::Contradiction
+        AuthenticationError::Contradiction
     );
 }
 
@@ -381,7 +381,7 @@ async fn keys_rotate_and_survive_an_outage() {
         found.unwrap();
     }
     assert_eq!(provider.stand.asked(), 2, "one flight");
-    assert_eq!(caller(&proofs, &second).await.unwrap_err(), Refusal::Token);
+    assert_eq!(caller(&proofs, &second).await.unwrap_err(), AuthenticationError::Token);
     provider.publish(vec![old.jwk.clone(), new.jwk.clone()]);
     caller(&proofs, &second).await.unwrap();
 
@@ -413,7 +413,7 @@ async fn stale_keys_count_while_new_ones_are_fetched() {
     let provider = Provider::serve("127.0.0.1:0", vec![old.jwk.clone()]).await;
     let mut config = issuer(provider.stand.url("/realm"));
     config.jwks_url = Some(provider.stand.url("/realm/keys"));
-    let pace = Pace {
+    let pace = KeyFetchIntervals {
         stale: Duration::ZERO,
         ..EAGER
     };
@@ -428,7 +428,7 @@ async fn stale_keys_count_while_new_ones_are_fetched() {
     sources.tracker.wait().await;
     assert_eq!(
         caller(&proofs, &token).await.unwrap_err(),
-        Refusal::Token,
+        AuthenticationError::Token,
         "withdrawn"
     );
 }

@@ -4,10 +4,10 @@ use axum::{Json, Router, extract::State, http::StatusCode, middleware::Next, rou
 use serde_json::json;
 
 use super::{
-    super::{introspection::Introspection, session::Claims},
+    super::{introspection::IntrospectionClient, session::SessionTokenClaims},
     *,
 };
-use crate::config::Gateway;
+use crate::config::GatewaySettings;
 
 /// The responses of the test server for `Bearer x`: user and groups, each a status and a body.
 #[derive(Clone, Default)]
@@ -50,14 +50,14 @@ fn routes(answers: Answers) -> Router {
         .with_state(answers)
 }
 
-fn asking(url: url::Url, secret: Option<&str>) -> Proofs {
-    let identity = Identity {
-        open_webui: OpenWebUi {
+fn asking(url: url::Url, secret: Option<&str>) -> Authenticator {
+    let identity = IdentitySettings {
+        open_webui: OpenWebUiSettings {
             secret_key: secret.map(Secret::new),
             url: Some(url),
-            ..OpenWebUi::default()
+            ..OpenWebUiSettings::default()
         },
-        gateway: Some(Gateway {
+        gateway: Some(GatewaySettings {
             trusted_peers: vec!["10.0.0.0/8".parse().unwrap()],
             secret: None,
             secret_header: HeaderName::from_static("x-gateway-secret"),
@@ -68,7 +68,7 @@ fn asking(url: url::Url, secret: Option<&str>) -> Proofs {
             strips_headers: true,
             ignore_credentials: false,
         }),
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     proofs(identity, sources())
 }
@@ -84,7 +84,7 @@ fn session(id: &str) -> String {
     )
 }
 
-const ANN: (&str, Proof) = ("ann@example.org", Proof::Session);
+const ANN: (&str, AuthenticationMethod) = ("ann@example.org", AuthenticationMethod::Session);
 
 /// The test server knows Ann, a pending user, an automation, and a token that causes a server
 /// error.
@@ -117,20 +117,20 @@ fn answers() -> Answers {
 #[tokio::test]
 async fn a_session_is_whose_open_webui_says() {
     let stand = Stand::serve("127.0.0.1:0", routes(answers())).await;
-    let ill = Refusal::Unavailable("Open WebUI is not responding");
+    let ill = AuthenticationError::Unavailable("Open WebUI is not responding");
     for secret in [None, Some(SECRET)] {
         let proofs = asking(stand.url("/chat/"), secret);
         let tokens: Vec<(&str, Verdict)> = vec![
             ("u1", Ok(ANN)),
-            ("pending", Err(Refusal::Pending)),
-            ("robot", Ok(("robot", Proof::Session))),
-            ("gone", Err(Refusal::SignedOut)),
+            ("pending", Err(AuthenticationError::Pending)),
+            ("robot", Ok(("robot", AuthenticationMethod::Session))),
+            ("gone", Err(AuthenticationError::SignedOut)),
             ("ill", Err(ill.clone())),
             ("odd", Err(ill.clone())),
             ("large", Err(ill.clone())),
             ("moved", Err(ill.clone())),
-            ("other", Err(Refusal::Token)),
-            ("unknown", Err(Refusal::SignedOut)),
+            ("other", Err(AuthenticationError::Token)),
+            ("unknown", Err(AuthenticationError::SignedOut)),
         ];
         for (id, expected) in tokens {
             let token = bearer(&session(id));
@@ -183,14 +183,14 @@ async fn made_up_tokens_do_not_make_users_wait() {
     }
     let routes = routes(answers()).layer(axum::middleware::from_fn(slowly));
     let stand = Stand::serve("127.0.0.1:0", routes).await;
-    let api = Introspection::new(
+    let api = IntrospectionClient::new(
         sources().http,
         &stand.url("/chat"),
         Duration::from_millis(300),
     );
     let api = api.unwrap();
     let known = session("u1");
-    let claims = Claims::default();
+    let claims = SessionTokenClaims::default();
     api.session(&known, &claims).await.unwrap();
     // Cached sessions are checked again after a while.
     tokio::time::sleep(Duration::from_millis(400)).await;
@@ -206,12 +206,12 @@ async fn made_up_tokens_do_not_make_users_wait() {
     let (flood, (user, took)) = tokio::join!(futures::future::join_all(flood), user);
     assert!(user.is_ok(), "{user:?}");
     assert!(took < Duration::from_secs(1), "{took:?}");
-    let refused = |is: fn(&Refusal) -> bool| {
+    let refused = |is: fn(&AuthenticationError) -> bool| {
         let refusals = flood.iter().filter_map(|it| it.as_ref().err());
         refusals.filter(|it| is(it)).count()
     };
-    assert_eq!(refused(Refusal::is_outage), 250 - 32, "few may wait");
-    assert_eq!(refused(|it| *it == Refusal::SignedOut), 32);
+    assert_eq!(refused(AuthenticationError::is_outage), 250 - 32, "few may wait");
+    assert_eq!(refused(|it| *it == AuthenticationError::SignedOut), 32);
     // These are cached for a while.
     let asked = stand.asked();
     assert!(api.session("made-up-0", &claims).await.is_err());
@@ -224,7 +224,7 @@ async fn the_user_of_the_token_wins_over_headers() {
     let proofs = asking(stand.url("/chat"), Some(SECRET));
     let token = bearer(&session("u1"));
     let token = ("authorization", token.as_str());
-    let other = Err(Refusal::Contradiction);
+    let other = Err(AuthenticationError::Contradiction);
     let cases: Vec<Case<'_>> = vec![
         (
             "same id",
@@ -292,20 +292,20 @@ async fn the_cookie_counts_where_no_authorization_is_sent() {
         (
             "a wrong key wins",
             vec![cookie, ("authorization", "Bearer x")],
-            Err(Refusal::Key),
+            Err(AuthenticationError::Key),
         ),
-        ("no token", vec![("cookie", "token=x")], Err(Refusal::Token)),
+        ("no token", vec![("cookie", "token=x")], Err(AuthenticationError::Token)),
         (
             "no such cookie",
             vec![("cookie", "theme=dark")],
-            Err(Refusal::Missing),
+            Err(AuthenticationError::Missing),
         ),
     ];
     check(&proofs, None, &cases).await;
     let cases: Vec<Case<'_>> = vec![(
         "a stale cookie behind a gateway",
         vec![("cookie", "token=x"), ("x-user-email", "ann@example.org")],
-        Err(Refusal::Token),
+        Err(AuthenticationError::Token),
     )];
     check(&proofs, Some("10.0.0.1"), &cases).await;
 }
@@ -322,74 +322,74 @@ async fn a_bad_session_is_refused_before_open_webui_is_asked() {
     let claims = json!({"id": "u1"});
     let rs256 = json!({"alg": "RS256", "typ": "JWT"});
     let table = [
-        ("forged", hs256("another", &claims), Refusal::Token),
+        ("forged", hs256("another", &claims), AuthenticationError::Token),
         (
             "expired",
             with(json!({"id": "u1", "exp": at(-1)})),
-            Refusal::Expired,
+            AuthenticationError::Expired,
         ),
         (
             "from the future",
             with(json!({"id": "u1", "iat": at(120)})),
-            Refusal::Immature,
+            AuthenticationError::Immature,
         ),
         (
             "not yet",
             with(json!({"id": "u1", "nbf": at(60)})),
-            Refusal::Immature,
+            AuthenticationError::Immature,
         ),
         (
             "kind",
             with(json!({"id": "u1", "typ": "reset"})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "kind of kind",
             with(json!({"id": "u1", "typ": 1})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("nobody", with(json!({"exp": at(60)})), Refusal::Token),
-        ("blank", with(json!({"id": ""})), Refusal::Token),
-        ("a number", with(json!({"id": 1})), Refusal::Token),
+        ("nobody", with(json!({"exp": at(60)})), AuthenticationError::Token),
+        ("blank", with(json!({"id": ""})), AuthenticationError::Token),
+        ("a number", with(json!({"id": 1})), AuthenticationError::Token),
         (
             "odd end",
             with(json!({"id": "u1", "exp": "x"})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "HS384",
             signed(Algorithm::HS384, &key, &claims),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "none",
             forged(&json!({"alg": "none"}), &claims, ""),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "another algorithm",
             forged(&rs256, &claims, "AAAA"),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("cut off", cut(&good), Refusal::Token),
-        ("no signature", format!("{head}."), Refusal::Token),
+        ("cut off", cut(&good), AuthenticationError::Token),
+        ("no signature", format!("{head}."), AuthenticationError::Token),
         (
             "100 KB",
             format!("{head}.{}", "A".repeat(100_000)),
-            Refusal::TooLong,
+            AuthenticationError::TooLong,
         ),
-        ("100 KB of a key", "k".repeat(100_000), Refusal::TooLong),
-        ("no JSON", "eyJ.e.e".to_owned(), Refusal::Token),
+        ("100 KB of a key", "k".repeat(100_000), AuthenticationError::TooLong),
+        ("no JSON", "eyJ.e.e".to_owned(), AuthenticationError::Token),
         (
             "the signed header as bearer",
             with(json!({"sub": "u1", "id": "u1", "iss": "open-webui", "exp": at(60)})),
-            Refusal::Issuer,
+            AuthenticationError::Issuer,
         ),
-        ("a key", "no-key".to_owned(), Refusal::Key),
+        ("a key", "no-key".to_owned(), AuthenticationError::Key),
         (
             "a key of Open WebUI",
             "sk-0123456789".to_owned(),
-            Refusal::SessionKey,
+            AuthenticationError::SessionKey,
         ),
     ];
     for (what, token, refusal) in table {
@@ -406,9 +406,9 @@ async fn a_bad_session_is_refused_before_open_webui_is_asked() {
 
 #[tokio::test]
 async fn nothing_is_decided_without_a_place_to_ask() {
-    let identity = Identity {
+    let identity = IdentitySettings {
         open_webui: open_webui(),
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     let proofs = proofs(identity, sources());
     let token = bearer(&session("u1"));

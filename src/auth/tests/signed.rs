@@ -1,23 +1,23 @@
-//! `X-OpenWebUI-User-Jwt` on its own.
+//! `X-OpenWebUI-CachedUser-Jwt` on its own.
 
 use serde_json::json;
 
 use super::*;
 
-fn signing() -> Proofs {
+fn signing() -> Authenticator {
     with(None, true)
 }
 
-fn with(audience: Option<&str>, alone: bool) -> Proofs {
-    let identity = Identity {
-        open_webui: OpenWebUi {
+fn with(audience: Option<&str>, alone: bool) -> Authenticator {
+    let identity = IdentitySettings {
+        open_webui: OpenWebUiSettings {
             jwt_secret: Some(Secret::new(JWT_SECRET)),
             jwt_audience: audience.map(str::to_owned),
             jwt_alone: alone,
-            ..OpenWebUi::default()
+            ..OpenWebUiSettings::default()
         },
         keys: vec![key("team", "own-key", false), key("chat", "chat-key", true)],
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
     proofs(identity, sources())
 }
@@ -34,21 +34,21 @@ async fn the_signed_header_needs_another_proof_with_it() {
     let odd = hs256(JWT_SECRET, &claims(json!({"aud": 1})));
     let plain = hs256(JWT_SECRET, &claims(json!({})));
     let chat = ("authorization", "Bearer chat-key");
-    let ann = Ok(("ann@example.org", Proof::SignedHeader));
-    let alone = Err(Refusal::SignedAlone);
-    let flaw = Err(Refusal::Token);
+    let ann = Ok(("ann@example.org", AuthenticationMethod::SignedHeader));
+    let alone = Err(AuthenticationError::SignedAlone);
+    let flaw = Err(AuthenticationError::Token);
     let cases: Vec<Case<'_>> = vec![
         ("alone", vec![jwt(&plain)], alone.clone()),
         ("beside a forwarder", vec![chat, jwt(&plain)], ann.clone()),
         (
             "beside another key",
             vec![("authorization", "Bearer own-key"), jwt(&plain)],
-            Ok(("team", Proof::ApiKey)),
+            Ok(("team", AuthenticationMethod::ApiKey)),
         ),
         (
             "beside a wrong key",
             vec![("authorization", "Bearer x"), jwt(&plain)],
-            Err(Refusal::Key),
+            Err(AuthenticationError::Key),
         ),
         ("for an audience", vec![jwt(&own)], flaw.clone()),
         (
@@ -92,7 +92,7 @@ async fn the_signed_header_is_a_proof_by_itself_where_the_operator_says_so() {
     let caller = ask(&proofs, &sent, None).await.unwrap();
     assert_eq!(
         (&*caller.id, caller.proof),
-        ("ann@example.org", Proof::SignedHeader)
+        ("ann@example.org", AuthenticationMethod::SignedHeader)
     );
     assert!(!caller.is_admin && caller.groups.is_none());
     let admin = hs256(JWT_SECRET, &claims(json!({"role": "admin", "email": null})));
@@ -106,13 +106,13 @@ async fn the_signed_header_is_a_proof_by_itself_where_the_operator_says_so() {
         (
             "x-openwebui-user-email",
             "bob@example.org",
-            Err(Refusal::Contradiction),
+            Err(AuthenticationError::Contradiction),
         ),
-        ("x-openwebui-user-id", "u2", Err(Refusal::Contradiction)),
+        ("x-openwebui-user-id", "u2", Err(AuthenticationError::Contradiction)),
         (
             "x-user-email",
             "bob@example.org",
-            Err(Refusal::Contradiction),
+            Err(AuthenticationError::Contradiction),
         ),
     ] {
         let found = ask(&proofs, &[sent[0], (header, value)], None).await;
@@ -137,76 +137,76 @@ async fn a_bad_signed_header_is_refused() {
         (
             "forged",
             hs256("another-secret", &claims(json!({}))),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "empty secret",
             hs256("", &claims(json!({}))),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("expired", with(json!({"exp": at(-1)})), Refusal::Expired),
-        ("no end", with(json!({"exp": null})), Refusal::Token),
+        ("expired", with(json!({"exp": at(-1)})), AuthenticationError::Expired),
+        ("no end", with(json!({"exp": null})), AuthenticationError::Token),
         (
             "end of text",
             with(json!({"exp": "tomorrow"})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("negative end", with(json!({"exp": -1})), Refusal::Token),
-        ("not yet", with(json!({"nbf": at(100)})), Refusal::Immature),
+        ("negative end", with(json!({"exp": -1})), AuthenticationError::Token),
+        ("not yet", with(json!({"nbf": at(100)})), AuthenticationError::Immature),
         (
             "from the future",
             with(json!({"iat": at(100)})),
-            Refusal::Immature,
+            AuthenticationError::Immature,
         ),
         (
             "another issuer",
             with(json!({"iss": "open-webui2"})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("no issuer", with(json!({"iss": null})), Refusal::Token),
-        ("nobody", with(json!({"sub": null})), Refusal::Token),
-        ("blank", with(json!({"sub": ""})), Refusal::Token),
-        ("a number", with(json!({"sub": 1})), Refusal::Token),
+        ("no issuer", with(json!({"iss": null})), AuthenticationError::Token),
+        ("nobody", with(json!({"sub": null})), AuthenticationError::Token),
+        ("blank", with(json!({"sub": ""})), AuthenticationError::Token),
+        ("a number", with(json!({"sub": 1})), AuthenticationError::Token),
         (
             "a list of e-mails",
             with(json!({"email": "a@b.c,d@e.f"})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "pending",
             with(json!({"role": "pending"})),
-            Refusal::Pending,
+            AuthenticationError::Pending,
         ),
-        ("another algorithm", hs512, Refusal::Token),
+        ("another algorithm", hs512, AuthenticationError::Token),
         (
             "unsigned",
             forged(&none, &claims(json!({})), ""),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "critical",
             forged(&critical, &claims(json!({})), tail),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
-        ("cut off", cut(&good), Refusal::Token),
-        ("without signature", format!("{head}."), Refusal::Token),
-        ("two parts", head.to_owned(), Refusal::Token),
-        ("no token", "hello".to_owned(), Refusal::Token),
-        ("dots", "..".to_owned(), Refusal::Token),
+        ("cut off", cut(&good), AuthenticationError::Token),
+        ("without signature", format!("{head}."), AuthenticationError::Token),
+        ("two parts", head.to_owned(), AuthenticationError::Token),
+        ("no token", "hello".to_owned(), AuthenticationError::Token),
+        ("dots", "..".to_owned(), AuthenticationError::Token),
         (
             "100 KB",
             format!("{head}.{}", "A".repeat(100_000)),
-            Refusal::TooLong,
+            AuthenticationError::TooLong,
         ),
         (
             "a session",
             hs256(JWT_SECRET, &json!({"id": "u1"})),
-            Refusal::Token,
+            AuthenticationError::Token,
         ),
         (
             "a template",
             "{{USER_JWT}}".to_owned(),
-            Refusal::Template("x-openwebui-user-jwt".to_owned()),
+            AuthenticationError::Template("x-openwebui-user-jwt".to_owned()),
         ),
     ];
     let cases: Vec<Case<'_>> = table
@@ -224,8 +224,8 @@ async fn a_bad_signed_header_is_refused() {
 
 #[tokio::test]
 async fn without_the_secret_the_header_is_nothing() {
-    let proofs = proofs(Identity::default(), sources());
+    let proofs = proofs(IdentitySettings::default(), sources());
     let token = hs256("", &claims(json!({})));
     let refusal = ask(&proofs, &[("x-openwebui-user-jwt", &token)], None).await;
-    assert_eq!(refusal.unwrap_err(), Refusal::Missing);
+    assert_eq!(refusal.unwrap_err(), AuthenticationError::Missing);
 }

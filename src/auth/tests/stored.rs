@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::store::{Actor, KeyRow, Store, testing};
+use crate::store::{ChangeActor, KeyRow, Store, testing};
 
 fn row(name: &str, text: &str) -> KeyRow {
     KeyRow {
@@ -16,20 +16,20 @@ fn row(name: &str, text: &str) -> KeyRow {
     }
 }
 
-fn operator() -> Actor {
-    Actor {
+fn operator() -> ChangeActor {
+    ChangeActor {
         id: "operator".to_owned(),
         proof: "operator".to_owned(),
         workspace: "*".to_owned(),
     }
 }
 
-fn storing(store: &Arc<Store>, anonymous: Anonymous) -> Proofs {
-    let identity = Identity {
+fn storing(store: &Arc<Store>, anonymous: AnonymousAccess) -> Authenticator {
+    let identity = IdentitySettings {
         anonymous,
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
-    let sources = Sources {
+    let sources = AuthSources {
         store: Some(Arc::clone(store)),
         ..sources()
     };
@@ -40,7 +40,7 @@ fn with(text: &str) -> Vec<(&'static str, String)> {
     vec![("authorization", bearer(text))]
 }
 
-async fn found(proofs: &Proofs, text: &str) -> Result<Arc<Caller>, Refusal> {
+async fn found(proofs: &Authenticator, text: &str) -> Result<Arc<Caller>, AuthenticationError> {
     let sent = with(text);
     let sent: Vec<_> = sent
         .iter()
@@ -53,9 +53,9 @@ async fn found(proofs: &Proofs, text: &str) -> Result<Arc<Caller>, Refusal> {
 async fn stored_keys_count_from_the_moment_they_are_stored_until_they_are_revoked() {
     for base in testing::Base::both().await {
         let store = Arc::new(base.store().await);
-        let proofs = storing(&store, Anonymous::Allowed);
+        let proofs = storing(&store, AnonymousAccess::Allowed);
         // While there is no key, the header is meant for another service.
-        assert_eq!(found(&proofs, "one").await.unwrap().proof, Proof::Anonymous);
+        assert_eq!(found(&proofs, "one").await.unwrap().proof, AuthenticationMethod::Anonymous);
 
         let forwarder = KeyRow {
             forwards: true,
@@ -75,14 +75,14 @@ async fn stored_keys_count_from_the_moment_they_are_stored_until_they_are_revoke
         let caller = found(&proofs, "one").await.unwrap();
         assert_eq!(
             (&*caller.id, caller.proof, groups(&caller)),
-            ("ci", Proof::ApiKey, vec!["bots"])
+            ("ci", AuthenticationMethod::ApiKey, vec!["bots"])
         );
         assert_eq!(&*found(&proofs, "four").await.unwrap().id, "fresh");
         assert_eq!(
             found(&proofs, "three").await.unwrap_err(),
-            Refusal::KeyExpired
+            AuthenticationError::KeyExpired
         );
-        assert_eq!(found(&proofs, "five").await.unwrap_err(), Refusal::Key);
+        assert_eq!(found(&proofs, "five").await.unwrap_err(), AuthenticationError::Key);
         let sent = [
             ("authorization", "Bearer two"),
             ("x-user-email", "ann@example.org"),
@@ -90,11 +90,11 @@ async fn stored_keys_count_from_the_moment_they_are_stored_until_they_are_revoke
         let caller = ask(&proofs, &sent, None).await.unwrap();
         assert_eq!(
             (&*caller.id, caller.proof),
-            ("ann@example.org", Proof::ForwardedHeaders)
+            ("ann@example.org", AuthenticationMethod::ForwardedHeaders)
         );
 
         assert!(store.revoke_key(&operator(), "ci").await.unwrap());
-        assert_eq!(found(&proofs, "one").await.unwrap_err(), Refusal::Key);
+        assert_eq!(found(&proofs, "one").await.unwrap_err(), AuthenticationError::Key);
     }
 }
 
@@ -103,11 +103,11 @@ async fn without_the_store_configured_keys_work_and_others_are_told_to_wait() {
     let base = testing::Base::sqlite();
     // The store was opened, but its tables do not exist.
     let store = Arc::new(Store::open(&base.config()).unwrap());
-    let identity = Identity {
+    let identity = IdentitySettings {
         keys: vec![key("team", "own-key", false)],
-        ..Identity::default()
+        ..IdentitySettings::default()
     };
-    let sources = Sources {
+    let sources = AuthSources {
         store: Some(store),
         ..sources()
     };

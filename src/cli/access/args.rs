@@ -93,7 +93,7 @@ pub struct GrantArgs {
     pub bridge: String,
     /// The tools to which the grant is limited.
     #[command(flatten)]
-    pub bounds: Bounds,
+    pub bounds: GrantLimits,
     /// Limit a narrowed grant to callers of this workspace. The default is all workspaces.
     #[arg(long)]
     pub workspace: Option<String>,
@@ -101,7 +101,7 @@ pub struct GrantArgs {
 
 /// The limits of a narrowed grant.
 #[derive(Debug, Args)]
-pub struct Bounds {
+pub struct GrantLimits {
     /// Only tools whose names match one of these patterns, for example 'list_*'.
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     pub tools: Vec<String>,
@@ -110,7 +110,7 @@ pub struct Bounds {
     pub read_only: bool,
 }
 
-impl Bounds {
+impl GrantLimits {
     /// Whether any limit is set.
     pub fn is_narrow(&self) -> bool {
         self.read_only || !self.tools.is_empty()
@@ -126,7 +126,7 @@ pub struct RevokeArgs {
     pub bridge: String,
     /// The limits of one grant, as `access list` shows them.
     #[command(flatten)]
-    pub bounds: Bounds,
+    pub bounds: GrantLimits,
     /// Revoke only the grant of all tools.
     #[arg(long, conflicts_with_all = ["tools", "read_only"])]
     pub whole: bool,

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::run::{Desk, columns};
+use super::run::{AccessContext, columns};
 use crate::{
-    access::{Access, Explanation, Rule},
-    auth::{Caller, Proof},
+    access::{AccessControl, AccessExplanation, AccessRule},
+    auth::{Caller, AuthenticationMethod},
     bridge::explain_tool,
     cli::output::print,
     name::BridgeName,
-    store::{Account, StoreError},
+    store::{DirectoryUser, StoreError},
 };
 
 /// A user as the database describes them, and notes on what the database does not know.
-struct Known {
+struct KnownUser {
     /// The user as a caller.
     caller: Caller,
     /// Sentences about what is not known.
@@ -23,10 +23,10 @@ struct Known {
 }
 
 /// Explains whether a user may use a bridge or a tool, and prints the result.
-pub async fn run(desk: &Desk, user: &str, bridge: &str, tool: Option<&str>) -> anyhow::Result<()> {
+pub async fn run(desk: &AccessContext, user: &str, bridge: &str, tool: Option<&str>) -> anyhow::Result<()> {
     desk.warn_of_bridge(bridge);
-    let Known { caller, mut notes } = known(desk, user).await?;
-    let access = Access::new(
+    let KnownUser { caller, mut notes } = known(desk, user).await?;
+    let access = AccessControl::new(
         &desk.config,
         Some(Arc::clone(&desk.store)),
         &desk.sources.tracker,
@@ -57,14 +57,14 @@ pub async fn run(desk: &Desk, user: &str, bridge: &str, tool: Option<&str>) -> a
 }
 
 /// Finds the caller that the command line names: an API key by its name, otherwise a user by e-mail address.
-async fn known(desk: &Desk, user: &str) -> anyhow::Result<Known> {
+async fn known(desk: &AccessContext, user: &str) -> anyhow::Result<KnownUser> {
     if let Some(caller) = key(desk, user).await? {
-        return Ok(Known {
+        return Ok(KnownUser {
             caller,
             notes: Vec::new(),
         });
     }
-    let mut caller = Caller::user(None, Some(user), Proof::Session);
+    let mut caller = Caller::user(None, Some(user), AuthenticationMethod::Session);
     let mut notes = Vec::new();
     if !user.contains('@') {
         notes.push(format!(
@@ -91,11 +91,11 @@ async fn known(desk: &Desk, user: &str) -> anyhow::Result<Known> {
                 .to_owned(),
         );
     }
-    Ok(Known { caller, notes })
+    Ok(KnownUser { caller, notes })
 }
 
 /// Adds the role and the groups that a user has in Open WebUI.
-fn add(caller: &mut Caller, account: &Account, notes: &mut Vec<String>) {
+fn add(caller: &mut Caller, account: &DirectoryUser, notes: &mut Vec<String>) {
     let groups = account
         .groups
         .iter()
@@ -110,7 +110,7 @@ fn add(caller: &mut Caller, account: &Account, notes: &mut Vec<String>) {
 }
 
 /// Finds the API key of this name, configured or stored.
-async fn key(desk: &Desk, name: &str) -> anyhow::Result<Option<Caller>> {
+async fn key(desk: &AccessContext, name: &str) -> anyhow::Result<Option<Caller>> {
     let mut configured = desk.config.identity.keys.iter();
     let found = if let Some(key) = configured.find(|key| key.name == name) {
         Some((key.groups.clone(), key.workspace.clone()))
@@ -124,13 +124,13 @@ async fn key(desk: &Desk, name: &str) -> anyhow::Result<Option<Caller>> {
         Caller {
             groups: (!groups.is_empty()).then_some(groups),
             workspace: workspace.into(),
-            ..Caller::named(name, Proof::ApiKey)
+            ..Caller::named(name, AuthenticationMethod::ApiKey)
         }
     }))
 }
 
 /// Renders an explanation as text.
-fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) -> String {
+fn render(it: &AccessExplanation, bridge: &str, tool: Option<&str>, notes: &[String]) -> String {
     let what = match tool {
         Some(tool) => format!("tool `{tool}` of bridge `{bridge}`"),
         None => format!("bridge `{bridge}`"),
@@ -168,7 +168,7 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
             if it.is_admin { "yes" } else { "no" }.to_owned(),
         ],
     ];
-    if it.rule != Rule::Open {
+    if it.rule != AccessRule::Open {
         let mut allowed = or_none(it.allowing.clone());
         if let Some(other) = it.if_it_reads.as_ref().filter(|it| !it.allowing.is_empty()) {
             let more = other.allowing.join(", ");
@@ -184,7 +184,7 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
 }
 
 /// Renders the decision as a sentence: yes, no, or what it depends on.
-fn verdict(it: &Explanation, what: &str) -> String {
+fn verdict(it: &AccessExplanation, what: &str) -> String {
     match (it.is_allowed(), &it.if_it_reads) {
         (Some(is_allowed), _) => {
             let verdict = if is_allowed { "may" } else { "may not" };
@@ -203,20 +203,20 @@ fn verdict(it: &Explanation, what: &str) -> String {
 }
 
 /// Renders a rule as a sentence.
-fn why(rule: &Rule) -> String {
+fn why(rule: &AccessRule) -> String {
     match rule {
-        Rule::Operator => "the caller is the mcp-bridge command line".to_owned(),
-        Rule::Open => {
+        AccessRule::Operator => "the caller is the mcp-bridge command line".to_owned(),
+        AccessRule::Open => {
             "no access rules are configured, so every caller may call every tool".to_owned()
         }
-        Rule::Loopback => "only this machine can reach mcp-bridge".to_owned(),
-        Rule::AdminGroup(group) => format!("members of `{group}` may use everything"),
-        Rule::Grant(group) => format!("group `{group}` has a grant"),
-        Rule::NarrowedGrant(group) => {
+        AccessRule::Loopback => "only this machine can reach mcp-bridge".to_owned(),
+        AccessRule::AdminGroup(group) => format!("members of `{group}` may use everything"),
+        AccessRule::Grant(group) => format!("group `{group}` has a grant"),
+        AccessRule::NarrowedGrant(group) => {
             format!("group `{group}` has a grant for some tools, including this one")
         }
-        Rule::NoGrant => "no group of the caller has a grant".to_owned(),
-        Rule::Narrowed => {
+        AccessRule::NoGrant => "no group of the caller has a grant".to_owned(),
+        AccessRule::Narrowed => {
             "the groups of the caller have grants for some of its tools, but not for this one"
                 .to_owned()
         }

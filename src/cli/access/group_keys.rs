@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{
     args::{GroupKeyArgs, GroupKeyCommand},
-    run::{Desk, columns},
+    run::{AccessContext, columns},
 };
 use crate::{
-    access::{GroupAt, variable_advice},
+    access::{GroupMention, variable_advice},
     cli::output::{complain, print},
-    credential::{self, Keyring},
+    credential::{self, EncryptionKeys},
     secret::Secret,
     store::GroupKeyName,
 };
@@ -21,7 +21,7 @@ use crate::{
 const VALUE_MAX: u64 = 64 * 1024;
 
 /// Runs one command.
-pub async fn run(desk: &Desk, command: GroupKeyCommand) -> anyhow::Result<()> {
+pub async fn run(desk: &AccessContext, command: GroupKeyCommand) -> anyhow::Result<()> {
     match command {
         GroupKeyCommand::Set(args) => set(desk, &args.into_name()).await,
         GroupKeyCommand::List { group, json } => list(desk, group.as_deref(), json).await,
@@ -39,9 +39,9 @@ impl GroupKeyArgs {
     }
 }
 
-async fn set(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
+async fn set(desk: &AccessContext, name: &GroupKeyName) -> anyhow::Result<()> {
     credential::variable(&name.variable).map_err(|why| anyhow!(why))?;
-    desk.look_at_group(&name.group, GroupAt::Grant).await?;
+    desk.look_at_group(&name.group, GroupMention::Grant).await?;
     desk.warn_of_bridge(&name.bridge);
     let bridge = desk.bridge(&name.bridge);
     if let Some(warning) = bridge.and_then(|bridge| variable_advice(bridge, &name.variable)) {
@@ -49,11 +49,11 @@ async fn set(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
     }
     let database = desk.config.database.as_ref();
     let keyring =
-        Keyring::new(database.context("group keys need a database: set `url` in [database]")?);
+        EncryptionKeys::new(database.context("group keys need a database: set `url` in [database]")?);
     // This fails early if a secret could not be stored, before the command asks for one.
     keyring.to_seal()?;
     let value = value(&name.variable)?;
-    credential::put_group_key(&desk.store, &keyring, &Desk::actor(), name, &value).await?;
+    credential::put_group_key(&desk.store, &keyring, &AccessContext::actor(), name, &value).await?;
     complain(&format!(
         "group `{}` now calls `{}` with its own `{}`",
         name.group, name.bridge, name.variable
@@ -85,7 +85,7 @@ fn value(variable: &str) -> anyhow::Result<Secret> {
     Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
 }
 
-async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+async fn list(desk: &AccessContext, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
     let mut keys = desk.store.group_key_names().await?;
     keys.retain(|(name, _)| group.is_none_or(|group| name.group == group));
     if as_json {
@@ -114,8 +114,8 @@ async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result
     Ok(())
 }
 
-async fn remove(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
-    if !desk.store.remove_group_key(&Desk::actor(), name).await? {
+async fn remove(desk: &AccessContext, name: &GroupKeyName) -> anyhow::Result<()> {
+    if !desk.store.remove_group_key(&AccessContext::actor(), name).await? {
         bail!(
             "group `{}` has no `{}` for `{}`; `mcp-bridge access group-key list` lists the keys",
             name.group,

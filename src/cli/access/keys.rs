@@ -8,10 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     args::{KeyArgs, KeyCommand},
-    run::{Desk, columns},
+    run::{AccessContext, columns},
 };
 use crate::{
-    access::GroupAt,
+    access::GroupMention,
     cli::output::{complain, print},
     config,
     store::KeyRow,
@@ -21,7 +21,7 @@ use crate::{
 const PREFIX: &str = "mcpb_";
 
 /// Runs one command.
-pub async fn run(desk: &Desk, command: KeyCommand) -> anyhow::Result<()> {
+pub async fn run(desk: &AccessContext, command: KeyCommand) -> anyhow::Result<()> {
     match command {
         KeyCommand::Add(args) => add(desk, args).await,
         KeyCommand::List { json } => list(desk, json).await,
@@ -30,7 +30,7 @@ pub async fn run(desk: &Desk, command: KeyCommand) -> anyhow::Result<()> {
 }
 
 /// Creates a key of 256 random bits. Only its hash is stored.
-async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
+async fn add(desk: &AccessContext, args: KeyArgs) -> anyhow::Result<()> {
     config::check_key_name(&args.name).map_err(anyhow::Error::msg)?;
     let mut configured = desk.config.identity.keys.iter();
     ensure!(
@@ -39,7 +39,7 @@ async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
         args.name
     );
     for group in &args.groups {
-        desk.look_at_group(group, GroupAt::Member).await?;
+        desk.look_at_group(group, GroupMention::Member).await?;
     }
     let text = format!(
         "{PREFIX}{}",
@@ -57,7 +57,7 @@ async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
         workspace: args.workspace,
         expires_at,
     };
-    if !desk.store.add_key(&Desk::actor(), &row).await? {
+    if !desk.store.add_key(&AccessContext::actor(), &row).await? {
         bail!(
             "the database already has a key `{}`; revoke it or choose another name",
             row.name
@@ -75,7 +75,7 @@ async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list(desk: &Desk, as_json: bool) -> anyhow::Result<()> {
+async fn list(desk: &AccessContext, as_json: bool) -> anyhow::Result<()> {
     let mut keys = desk.store.keys().await?;
     keys.sort_by(|a, b| a.name.cmp(&b.name));
     let end = |key: &KeyRow| {
@@ -118,9 +118,9 @@ async fn list(desk: &Desk, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn revoke(desk: &Desk, name: &str) -> anyhow::Result<()> {
+async fn revoke(desk: &AccessContext, name: &str) -> anyhow::Result<()> {
     let is_configured = desk.config.identity.keys.iter().any(|key| key.name == name);
-    if !desk.store.revoke_key(&Desk::actor(), name).await? {
+    if !desk.store.revoke_key(&AccessContext::actor(), name).await? {
         let hint = if is_configured {
             "the key is in the configuration: remove it there"
         } else {

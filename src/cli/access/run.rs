@@ -12,35 +12,35 @@ use super::{
     explain, group_keys, keys,
 };
 use crate::{
-    access::{GroupAt, bounds_advice, bridge_advice, check_glob, group_advice, known_groups},
-    auth::{Proof, Sources},
+    access::{GroupMention, bounds_advice, bridge_advice, check_glob, group_advice, known_groups},
+    auth::{AuthenticationMethod, AuthSources},
     bridge::KnownTools,
     cli::{
-        args::Start,
+        args::ConfigOptions,
         output::{complain, fail, print},
         serve, sources,
     },
     config::{self, Config},
     mcp,
     name::check_name,
-    store::{Actor, GrantRow, Store},
+    store::{ChangeActor, GrantRow, Store},
 };
 
 /// The workspace of an actor who manages all workspaces.
 const EVERY_WORKSPACE: &str = "*";
 
 /// The configuration and the data sources that every command uses.
-pub struct Desk {
+pub struct AccessContext {
     /// The configuration.
     pub config: Config,
     /// The database of mcp-bridge.
     pub store: Arc<Store>,
     /// The other data sources of the configuration.
-    pub sources: Sources,
+    pub sources: AuthSources,
 }
 
 /// Runs one command.
-pub fn main(start: &Start, command: AccessCommand) -> ExitCode {
+pub fn main(start: &ConfigOptions, command: AccessCommand) -> ExitCode {
     let loaded = match (serve::plan(start).source)() {
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
@@ -55,7 +55,7 @@ pub fn main(start: &Start, command: AccessCommand) -> ExitCode {
 }
 
 async fn run(config: Config, command: AccessCommand) -> anyhow::Result<()> {
-    let desk = Desk::open(config).await?;
+    let desk = AccessContext::open(config).await?;
     match command {
         AccessCommand::Explain { user, bridge, tool } => {
             explain::run(&desk, &user, &bridge, tool.as_deref()).await
@@ -72,7 +72,7 @@ async fn run(config: Config, command: AccessCommand) -> anyhow::Result<()> {
     }
 }
 
-impl Desk {
+impl AccessContext {
     /// Opens the database, and creates its tables if they are missing.
     async fn open(config: Config) -> anyhow::Result<Self> {
         let sources = sources::open(&config, mcp::http_client()?, TaskTracker::new())?;
@@ -92,16 +92,16 @@ impl Desk {
     }
 
     /// The actor in the record of changes.
-    pub fn actor() -> Actor {
-        Actor {
+    pub fn actor() -> ChangeActor {
+        ChangeActor {
             id: "operator".to_owned(),
-            proof: Proof::Operator.as_str().to_owned(),
+            proof: AuthenticationMethod::Operator.as_str().to_owned(),
             workspace: EVERY_WORKSPACE.to_owned(),
         }
     }
 
     /// Returns the bridge with this name.
-    pub fn bridge(&self, name: &str) -> Option<&config::Bridge> {
+    pub fn bridge(&self, name: &str) -> Option<&config::BridgeSettings> {
         let mut bridges = self.config.bridges.iter();
         bridges.find(|it| it.name.as_str() == name)
     }
@@ -125,7 +125,7 @@ impl Desk {
     }
 
     /// Refuses an invalid group name, and warns if the group is not known.
-    pub async fn look_at_group(&self, group: &str, at: GroupAt) -> anyhow::Result<()> {
+    pub async fn look_at_group(&self, group: &str, at: GroupMention) -> anyhow::Result<()> {
         check_name("group", group).map_err(|why| anyhow!(why))?;
         let directory = self.sources.directory.as_deref();
         let known = known_groups(&self.config, &self.store, directory).await?;
@@ -139,7 +139,7 @@ impl Desk {
         for glob in &args.bounds.tools {
             check_glob(glob).map_err(|why| anyhow!("`--tools {glob}`: {why}"))?;
         }
-        self.look_at_group(&args.group, GroupAt::Grant).await?;
+        self.look_at_group(&args.group, GroupMention::Grant).await?;
         self.warn_of_bridge(&args.bridge);
         let is_narrowed = args.bounds.is_narrow();
         let row = GrantRow {
@@ -209,7 +209,7 @@ impl Desk {
 
     async fn add(&self, user: &str, group: &str) -> anyhow::Result<()> {
         must_be_email(user)?;
-        self.look_at_group(group, GroupAt::Member).await?;
+        self.look_at_group(group, GroupMention::Member).await?;
         let is_new = self.store.add_member(&Self::actor(), user, group).await?;
         let what = format!("`{user}` is a member of `{group}`");
         told(is_new, &what, "already a member");
@@ -265,7 +265,7 @@ fn told(is_new: bool, what: &str, already: &str) {
 }
 
 /// `access list`
-async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+async fn list(desk: &AccessContext, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
     let mut grants = desk.store.grants().await?;
     grants.retain(|row| group.is_none_or(|group| row.group == group));
     grants.sort_by(|a, b| (&a.group, &a.bridge, &a.tools).cmp(&(&b.group, &b.bridge, &b.tools)));
@@ -291,7 +291,7 @@ async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result
 }
 
 /// `access members`
-async fn members(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+async fn members(desk: &AccessContext, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
     let mut users = desk.store.users().await?;
     users.retain(|user| group.is_none_or(|group| user.groups.iter().any(|it| it == group)));
     if as_json {

@@ -53,8 +53,8 @@ pub enum AuditCommand {
         #[arg(long, value_name = "COUNT")]
         limit: Option<u64>,
         /// The output format.
-        #[arg(long, value_enum, default_value_t = Look::Text)]
-        format: Look,
+        #[arg(long, value_enum, default_value_t = AuditFormat::Text)]
+        format: AuditFormat,
     },
     /// Show the changes that administrators made, newest first.
     Changes {
@@ -74,8 +74,8 @@ pub enum AuditCommand {
         #[arg(long, value_name = "COUNT", default_value_t = 100)]
         limit: u32,
         /// The output format.
-        #[arg(long, value_enum, default_value_t = Look::Text)]
-        format: Look,
+        #[arg(long, value_enum, default_value_t = AuditFormat::Text)]
+        format: AuditFormat,
     },
 }
 
@@ -104,7 +104,7 @@ pub struct FilterArgs {
 
 /// The output formats of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Look {
+pub enum AuditFormat {
     /// One readable line for each record.
     Text,
     /// Comma-separated values, for spreadsheets.

@@ -7,13 +7,13 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
 
 use super::{
-    args::{AuditCommand, FilterArgs, Look},
+    args::{AuditCommand, FilterArgs, AuditFormat},
     text,
 };
 use crate::{
-    audit::{Format, Pages, render},
+    audit::{ExportFormat, CallPages, render},
     cli::{
-        args::Start,
+        args::ConfigOptions,
         output::{fail, write},
         serve,
     },
@@ -36,7 +36,7 @@ const OPEN_MAX: i64 = 600_000_000;
 pub(super) type Out<'a> = &'a mut dyn FnMut(&str) -> io::Result<()>;
 
 /// Runs a command of the audit trail.
-pub fn main(start: &Start, command: AuditCommand) -> ExitCode {
+pub fn main(start: &ConfigOptions, command: AuditCommand) -> ExitCode {
     let loaded = match (serve::plan(start).source)() {
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
@@ -79,7 +79,7 @@ pub(super) async fn run(store: &Store, command: AuditCommand, out: Out<'_>) -> a
             follow,
             filter,
         } => {
-            let mut tail = Tail::begin(store, filter.into_filter(), lines, out).await?;
+            let mut tail = AuditTail::begin(store, filter.into_filter(), lines, out).await?;
             if !follow {
                 return Ok(());
             }
@@ -127,15 +127,15 @@ async fn query(
     store: &Store,
     filter: CallFilter,
     limit: Option<u64>,
-    look: Look,
+    look: AuditFormat,
     out: Out<'_>,
 ) -> anyhow::Result<()> {
-    let all = if look == Look::Text {
+    let all = if look == AuditFormat::Text {
         TEXT_LIMIT
     } else {
         u64::MAX
     };
-    let mut pages = Pages::new(filter, limit.unwrap_or(all));
+    let mut pages = CallPages::new(filter, limit.unwrap_or(all));
     let mut is_first = true;
     while let Some(filter) = pages.next() {
         let records = store.calls(filter).await?;
@@ -166,7 +166,7 @@ fn lines<'a>(records: impl IntoIterator<Item = &'a CallRecord>) -> String {
 async fn changes(
     store: &Store,
     filter: &ChangeFilter,
-    look: Look,
+    look: AuditFormat,
     out: Out<'_>,
 ) -> anyhow::Result<()> {
     let records = store.changes(filter).await?;
@@ -183,7 +183,7 @@ async fn changes(
 
 /// The state of `tail`: the newest calls of the trail.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(super) struct AuditTail {
     filter: CallFilter,
     /// The calls of the window by start time and ID, and whether they were shown as ended.
     seen: BTreeMap<(i64, String), bool>,
@@ -191,7 +191,7 @@ pub(super) struct Tail {
     since: i64,
 }
 
-impl Tail {
+impl AuditTail {
     /// Prints the newest calls, oldest first.
     pub(super) async fn begin(
         store: &Store,
@@ -199,7 +199,7 @@ impl Tail {
         lines: u32,
         out: Out<'_>,
     ) -> anyhow::Result<Self> {
-        let mut pages = Pages::new(filter.clone(), lines.into());
+        let mut pages = CallPages::new(filter.clone(), lines.into());
         let mut records = Vec::new();
         while let Some(filter) = pages.next() {
             let page = store.calls(filter).await?;
@@ -229,7 +229,7 @@ impl Tail {
             since: Some(self.since),
             ..self.filter.clone()
         };
-        let mut pages = Pages::new(filter, u64::MAX);
+        let mut pages = CallPages::new(filter, u64::MAX);
         let mut news = Vec::new();
         while let Some(filter) = pages.next() {
             let page = store.calls(filter).await?;
@@ -285,13 +285,13 @@ impl FilterArgs {
     }
 }
 
-impl Look {
+impl AuditFormat {
     /// Returns the export format, or `None` for text.
-    fn format(self) -> Option<Format> {
+    fn format(self) -> Option<ExportFormat> {
         match self {
             Self::Text => None,
-            Self::Csv => Some(Format::Csv),
-            Self::Jsonl => Some(Format::JsonLines),
+            Self::Csv => Some(ExportFormat::Csv),
+            Self::Jsonl => Some(ExportFormat::JsonLines),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use clap::Parser as _;
 
-use super::run::{Tail, run};
+use super::run::{AuditTail, run};
 use crate::{
-    cli::args::{Cli, Command},
-    store::{Actor, CallFilter, CallRecord, GrantRow, Store, testing::Base},
+    cli::args::{Cli, CliCommand},
+    store::{ChangeActor, CallFilter, CallRecord, GrantRow, Store, testing::Base},
 };
 
 fn call(number: i64, caller: &str, outcome: &str) -> CallRecord {
@@ -34,7 +34,7 @@ fn call(number: i64, caller: &str, outcome: &str) -> CallRecord {
 
 async fn output(store: &Store, words: &str) -> String {
     let words = ["mcp-bridge", "audit"].into_iter().chain(words.split(' '));
-    let Some(Command::Audit { command }) = Cli::try_parse_from(words).unwrap().command else {
+    let Some(CliCommand::Audit { command }) = Cli::try_parse_from(words).unwrap().command else {
         panic!("no audit command");
     };
     let mut text = String::new();
@@ -130,7 +130,7 @@ async fn a_tail_shows_each_call_once_when_it_ended() {
         text.push_str(part);
         Ok(())
     };
-    let mut tail = Tail::begin(&store, CallFilter::default(), 10, &mut out)
+    let mut tail = AuditTail::begin(&store, CallFilter::default(), 10, &mut out)
         .await
         .unwrap();
     store.put_calls(&[call(100, "bob", "ok")]).await.unwrap();
@@ -155,7 +155,7 @@ async fn changes_are_shown() {
     let base = Base::sqlite();
     let store = base.store().await;
     assert_eq!(output(&store, "changes").await, "no changes\n");
-    let actor = Actor {
+    let actor = ChangeActor {
         id: "operator".to_owned(),
         proof: "operator".to_owned(),
         workspace: "default".to_owned(),

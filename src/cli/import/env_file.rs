@@ -3,25 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    importer::Importer,
-    table::Table,
+    importer::ConfigImporter,
+    table::ImportedBridge,
     text::{line, plain},
 };
-use crate::config::{clients::Node, is_variable, looks_secret, read_env_file, variable_of};
+use crate::config::{clients::SpannedValue, is_variable, looks_secret, read_env_file, variable_of};
 
 /// The prefixes with which clients write the project folder and the home folder in a path.
-const FOLDERS: [(&str, Folder); 6] = [
-    ("${workspaceFolder}", Folder::Project),
-    ("${workspaceRoot}", Folder::Project),
-    ("${userHome}", Folder::Home),
-    ("${HOME}", Folder::Home),
-    ("${env:HOME}", Folder::Home),
-    ("~", Folder::Home),
+const FOLDERS: [(&str, BaseFolder); 6] = [
+    ("${workspaceFolder}", BaseFolder::Project),
+    ("${workspaceRoot}", BaseFolder::Project),
+    ("${userHome}", BaseFolder::Home),
+    ("${HOME}", BaseFolder::Home),
+    ("${env:HOME}", BaseFolder::Home),
+    ("~", BaseFolder::Home),
 ];
 
 /// The folder that a prefix stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Folder {
+enum BaseFolder {
     /// The project folder.
     Project,
     /// The home folder of the user.
@@ -30,14 +30,14 @@ enum Folder {
 
 /// The folders in which the files are searched.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct EnvFileFolders {
     /// The folder of the imported file.
     folder: PathBuf,
     /// The home folder of the user.
     home: Option<PathBuf>,
 }
 
-impl Places {
+impl EnvFileFolders {
     /// Searches relative to the folder of the imported file.
     pub fn beside(file: &Path) -> Self {
         Self {
@@ -55,21 +55,21 @@ impl Places {
         });
         let path = match found {
             // `.vscode/mcp.json` is in a folder inside the project.
-            Some((rest, Folder::Project)) if self.folder.ends_with(".vscode") => {
+            Some((rest, BaseFolder::Project)) if self.folder.ends_with(".vscode") => {
                 self.folder.parent()?.join(rest)
             }
-            Some((rest, Folder::Project)) => self.folder.join(rest),
-            Some((rest, Folder::Home)) => self.home.as_ref()?.join(rest),
+            Some((rest, BaseFolder::Project)) => self.folder.join(rest),
+            Some((rest, BaseFolder::Home)) => self.home.as_ref()?.join(rest),
             None => self.folder.join(text),
         };
         (!path.to_string_lossy().contains("${")).then_some(path)
     }
 }
 
-impl Importer {
+impl ConfigImporter {
     /// Imports the variables of the file that `envFile` names, except those that `env` has. Returns whether the file
     /// could be read. A note names each variable that is left out.
-    pub(super) fn env_file(&mut self, table: &mut Table<'_>, named: &Node, own: &[&str]) -> bool {
+    pub(super) fn env_file(&mut self, table: &mut ImportedBridge<'_>, named: &SpannedValue, own: &[&str]) -> bool {
         let (Some(places), Some(text)) = (&self.places, named.text()) else {
             return false;
         };
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_file_is_looked_for_where_its_client_would() {
-        let places = |folder: &str| Places {
+        let places = |folder: &str| EnvFileFolders {
             folder: folder.into(),
             home: Some("/home/ann".into()),
         };

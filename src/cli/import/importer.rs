@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    env_file::Places,
-    table::Table,
+    env_file::EnvFileFolders,
+    table::ImportedBridge,
     text::{comment_of, key_of, line, plain, quote},
 };
 use crate::{
     config::{
         clients::{
-            self, ClientFile, Field, Node, Server, Tree, Unread, last_of_each, own_variables,
+            self, ClientFile, SpannedField, SpannedValue, AdaptedServer, ValueContent, ClientFileError, last_of_each, own_variables,
             rewrite,
         },
         is_variable, looks_secret, nearest_name, variable_of,
@@ -21,7 +21,7 @@ use crate::{
 
 /// The result of an import.
 #[derive(Debug)]
-pub struct Imported {
+pub struct ImportOutput {
     /// The text of `bridges.toml`.
     pub toml: String,
     /// The variables to set in the environment, with their values from the old file.
@@ -32,11 +32,11 @@ pub struct Imported {
 
 /// The options of an import.
 #[derive(Debug, Default)]
-pub struct Wishes {
+pub struct ImportOptions {
     /// The API key from the command line of mcpo.
     pub api_key: Option<Secret>,
     /// The folders of the variable files that servers name. `None` means that they are not read.
-    pub places: Option<Places>,
+    pub places: Option<EnvFileFolders>,
 }
 
 /// The variable for the API key.
@@ -44,7 +44,7 @@ const API_KEY: &str = "MCPO_API_KEY";
 
 /// Why a file cannot be imported.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unimportable {
+pub enum ImportError {
     /// The file has a syntax error.
     #[error("{message} on line {line} column {column}")]
     Broken {
@@ -61,13 +61,13 @@ pub enum Unimportable {
 }
 
 /// Converts the text of a file to `bridges.toml`. The file name can determine the format.
-pub fn import(name: &Path, text: &str, wishes: Wishes) -> Result<Imported, Unimportable> {
+pub fn import(name: &Path, text: &str, wishes: ImportOptions) -> Result<ImportOutput, ImportError> {
     let text = text.trim_start_matches('\u{feff}');
     let read = clients::read_with_projects(name, text);
     let (file, projects) = read.map_err(|unread| unimportable(text, unread))?;
-    let mut importer = Importer {
+    let mut importer = ConfigImporter {
         places: wishes.places,
-        ..Importer::default()
+        ..ConfigImporter::default()
     };
     let has_key = wishes.api_key.is_some();
     if let Some(key) = wishes.api_key {
@@ -113,7 +113,7 @@ pub fn import(name: &Path, text: &str, wishes: Wishes) -> Result<Imported, Unimp
         }
     }
     toml.push_str(&importer.toml);
-    Ok(Imported {
+    Ok(ImportOutput {
         toml,
         variables: importer.variables,
         notes: importer.notes,
@@ -129,13 +129,13 @@ fn head(file: &ClientFile) -> String {
     format!("# Made from {from}; `mcp-bridge check` lists which bridges are on.\n")
 }
 
-fn unimportable(text: &str, unread: Unread) -> Unimportable {
+fn unimportable(text: &str, unread: ClientFileError) -> ImportError {
     match unread {
-        Unread::NoServers(found) => Unimportable::NoServers(found),
-        Unread::Broken(broken) => {
+        ClientFileError::NoServers(found) => ImportError::NoServers(found),
+        ClientFileError::Broken(broken) => {
             let before = text.get(..broken.at.start).unwrap_or(text);
             let last = before.rsplit('\n').next().unwrap_or_default();
-            Unimportable::Broken {
+            ImportError::Broken {
                 message: broken.message,
                 line: before.matches('\n').count() + 1,
                 column: last.chars().count() + 1,
@@ -145,29 +145,29 @@ fn unimportable(text: &str, unread: Unread) -> Unimportable {
 }
 
 #[derive(Default)]
-pub(super) struct Importer {
+pub(super) struct ConfigImporter {
     toml: String,
     names: Vec<String>,
     variables: BTreeMap<String, Secret>,
     /// The folders of variable files, if these are read.
-    pub(super) places: Option<Places>,
+    pub(super) places: Option<EnvFileFolders>,
     /// Notes for the operator.
     pub(super) notes: Vec<String>,
     /// The inputs of VS Code that appear next to a variable.
     inputs: Vec<String>,
 }
 
-impl Importer {
+impl ConfigImporter {
     fn has_all_inputs(&self, file: &ClientFile) -> bool {
         let mut inputs = file.inputs.iter();
         !file.inputs.is_empty() && inputs.all(|input| self.inputs.contains(&input.id))
     }
 
-    fn server(&mut self, file: &ClientFile, field: &Field, project: Option<&str>) {
+    fn server(&mut self, file: &ClientFile, field: &SpannedField, project: Option<&str>) {
         let name = self.free_name(&field.name);
         let server = file.server(field.value.map().unwrap_or_default());
         let own = own_variables(&server.fields);
-        let mut table = Table {
+        let mut table = ImportedBridge {
             file,
             bridge: &name,
             own: &own,
@@ -229,11 +229,11 @@ impl Importer {
         name
     }
 
-    fn fields(&mut self, table: &mut Table<'_>, server: &Server) {
-        let fields: BTreeMap<&str, &Node> = server
+    fn fields(&mut self, table: &mut ImportedBridge<'_>, server: &AdaptedServer) {
+        let fields: BTreeMap<&str, &SpannedValue> = server
             .fields
             .iter()
-            .filter(|field| field.value.tree != Tree::Null)
+            .filter(|field| field.value.tree != ValueContent::Null)
             .map(|field| (field.name.as_str(), &field.value))
             .collect();
         let mut done = Vec::new();
@@ -287,13 +287,13 @@ impl Importer {
     }
 
     /// Records the inputs that the values of a server use.
-    fn note_inputs(&mut self, file: &ClientFile, server: &Server) {
-        fn texts(node: &Node, found: &mut Vec<String>) {
+    fn note_inputs(&mut self, file: &ClientFile, server: &AdaptedServer) {
+        fn texts(node: &SpannedValue, found: &mut Vec<String>) {
             match &node.tree {
-                Tree::Text(text) => found.push(text.clone()),
-                Tree::List(elements) => elements.iter().for_each(|node| texts(node, found)),
-                Tree::Map(fields) => fields.iter().for_each(|field| texts(&field.value, found)),
-                Tree::Null | Tree::Switch(_) | Tree::Number(_) => {}
+                ValueContent::Text(text) => found.push(text.clone()),
+                ValueContent::List(elements) => elements.iter().for_each(|node| texts(node, found)),
+                ValueContent::Map(fields) => fields.iter().for_each(|field| texts(&field.value, found)),
+                ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) => {}
             }
         }
         let mut found = Vec::new();
@@ -308,7 +308,7 @@ impl Importer {
     }
 
     /// Writes `env` or `headers`.
-    fn map(&mut self, table: &mut Table<'_>, map: &str, entries: &[Field]) {
+    fn map(&mut self, table: &mut ImportedBridge<'_>, map: &str, entries: &[SpannedField]) {
         for field in last_of_each(entries) {
             let name = field.name.as_str();
             let Some(text) = field.value.scalar() else {
@@ -386,7 +386,7 @@ impl Importer {
 }
 
 /// Writes `tools_deny`. mcpo has two names for it; the camelCase name takes precedence even if its list is empty.
-fn denied<'f>(table: &mut Table<'_>, fields: &BTreeMap<&'f str, &Node>, done: &mut Vec<&'f str>) {
+fn denied<'f>(table: &mut ImportedBridge<'_>, fields: &BTreeMap<&'f str, &SpannedValue>, done: &mut Vec<&'f str>) {
     let key = ["disabledTools", "disabled_tools"]
         .into_iter()
         .find(|key| fields.contains_key(key));
@@ -402,8 +402,8 @@ fn denied<'f>(table: &mut Table<'_>, fields: &BTreeMap<&'f str, &Node>, done: &m
 
 /// Writes `command` or `url` by the rules of the loader. Returns true for `url`.
 fn place<'f>(
-    table: &mut Table<'_>,
-    fields: &BTreeMap<&'f str, &Node>,
+    table: &mut ImportedBridge<'_>,
+    fields: &BTreeMap<&'f str, &SpannedValue>,
     done: &mut Vec<&'f str>,
 ) -> bool {
     let text = |key: &str| fields.get(key)?.text().filter(|text| !text.is_empty());

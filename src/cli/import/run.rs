@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    env_file::Places,
-    importer::{Wishes, import},
+    env_file::EnvFileFolders,
+    importer::{ImportOptions, import},
     text::line,
 };
 use crate::{cli::args::ImportArgs, config::clients::FILE_BYTES_MAX, secret::Secret};
@@ -66,15 +66,15 @@ pub fn run(args: &ImportArgs) -> ExitCode {
 }
 
 /// Returns the options of the import. A blank API key counts as not set, as in mcpo.
-fn wishes(args: &ImportArgs) -> Result<Wishes, String> {
+fn wishes(args: &ImportArgs) -> Result<ImportOptions, String> {
     let is_there = |key: &&Secret| !key.expose().trim().is_empty();
     let api_key = args.api_key.as_ref().filter(is_there);
     if api_key.is_some_and(|key| key.expose().contains(char::is_control)) {
         return Err("`--api-key` has a line break or another control character".to_owned());
     }
-    Ok(Wishes {
+    Ok(ImportOptions {
         api_key: api_key.cloned(),
-        places: args.read_env_files.then(|| Places::beside(&args.file)),
+        places: args.read_env_files.then(|| EnvFileFolders::beside(&args.file)),
     })
 }
 

@@ -2,12 +2,12 @@
 
 use super::text::{comment_of, key_of, line, list, plain, quote};
 use crate::config::{
-    clients::{ClientFile, Node, Style, Tree, Variable, is_script, rewrite},
+    clients::{ClientFile, SpannedValue, PlaceholderStyle, ValueContent, PlaceholderVariable, is_script, rewrite},
     exact_glob,
 };
 
 /// The table of one bridge, ready to write.
-pub(super) struct Table<'t> {
+pub(super) struct ImportedBridge<'t> {
     /// The imported file.
     pub(super) file: &'t ClientFile,
     /// The name of the bridge.
@@ -22,7 +22,7 @@ pub(super) struct Table<'t> {
     pub(super) has_place: bool,
 }
 
-impl Table<'_> {
+impl ImportedBridge<'_> {
     /// Writes a key.
     pub(super) fn line(&mut self, key: &str, value: &str) {
         line(&mut self.lines, &format!("{key} = {value}"));
@@ -41,7 +41,7 @@ impl Table<'_> {
     }
 
     /// Writes `args`.
-    pub(super) fn args(&mut self, args: &[Node]) {
+    pub(super) fn args(&mut self, args: &[SpannedValue]) {
         let mut written = Vec::new();
         let mut variables = Vec::new();
         let mut before = None;
@@ -49,7 +49,7 @@ impl Table<'_> {
             let Some(text) = arg.scalar() else {
                 continue;
             };
-            let style = Style {
+            let style = PlaceholderStyle {
                 is_script: is_script(before, &text),
                 ..self.file.style(self.own)
             };
@@ -77,7 +77,7 @@ impl Table<'_> {
     }
 
     /// Keeps a setting that is not imported as a comment, without its secrets.
-    pub(super) fn lost(&mut self, key: &str, shown: &str, value: &Node) {
+    pub(super) fn lost(&mut self, key: &str, shown: &str, value: &SpannedValue) {
         let hint = match key {
             "envFile" => {
                 "; import its variables with `--read-env-files`, or name them here: env.NAME = \"${NAME}\""
@@ -91,11 +91,11 @@ impl Table<'_> {
     }
 
     /// Writes a key that programs and URLs share. Returns whether the value was valid.
-    pub(super) fn common(&mut self, key: &str, value: &Node) -> bool {
+    pub(super) fn common(&mut self, key: &str, value: &SpannedValue) -> bool {
         match (key, &value.tree) {
-            ("description" | "timeout", Tree::Text(text)) => self.text(key, text),
-            ("connect_timeout", Tree::Text(text)) => self.line(key, &quote(text)),
-            ("timeout", Tree::Number(number)) => match number.parse::<f64>() {
+            ("description" | "timeout", ValueContent::Text(text)) => self.text(key, text),
+            ("connect_timeout", ValueContent::Text(text)) => self.line(key, &quote(text)),
+            ("timeout", ValueContent::Number(number)) => match number.parse::<f64>() {
                 // The loader reads a number below 1000 as seconds, and other numbers as milliseconds.
                 Ok(number) if number > 0.0 && number < 1000.0 => {
                     self.line(key, &format!("\"{:.0}ms\"", number * 1000.0));
@@ -105,13 +105,13 @@ impl Table<'_> {
                 }
                 _ => return false,
             },
-            ("disabled", Tree::Switch(true)) | ("enabled", Tree::Switch(false)) => {
+            ("disabled", ValueContent::Switch(true)) | ("enabled", ValueContent::Switch(false)) => {
                 self.switch_off(None);
             }
-            ("disabled" | "enabled", Tree::Switch(_)) => {}
-            ("tools_allow", Tree::List(globs)) => {
+            ("disabled" | "enabled", ValueContent::Switch(_)) => {}
+            ("tools_allow", ValueContent::List(globs)) => {
                 if !globs.is_empty() {
-                    self.line(key, &list(globs.iter().filter_map(Node::scalar)));
+                    self.line(key, &list(globs.iter().filter_map(SpannedValue::scalar)));
                 }
             }
             _ => return false,
@@ -120,16 +120,16 @@ impl Table<'_> {
     }
 
     /// Writes `tools_deny` from the names of mcpo and the patterns of mcp-bridge.
-    pub(super) fn denied(&mut self, names: &[Node], globs: &[Node]) {
-        let names = names.iter().filter_map(Node::text).map(exact_glob);
-        let globs = globs.iter().filter_map(Node::scalar);
+    pub(super) fn denied(&mut self, names: &[SpannedValue], globs: &[SpannedValue]) {
+        let names = names.iter().filter_map(SpannedValue::text).map(exact_glob);
+        let globs = globs.iter().filter_map(SpannedValue::scalar);
         self.line("tools_deny", &list(names.chain(globs)));
     }
 
     /// Writes `oauth`. It imports only the scopes, because the other settings of mcpo have no equivalent here.
-    pub(super) fn oauth(&mut self, entry: &Node) {
+    pub(super) fn oauth(&mut self, entry: &SpannedValue) {
         let scope = entry.get("client_metadata").and_then(|it| it.get("scope"));
-        let scopes = scope.and_then(Node::text).unwrap_or_default();
+        let scopes = scope.and_then(SpannedValue::text).unwrap_or_default();
         let scopes: Vec<_> = scopes
             .split_whitespace()
             .map(|word| rewrite(word, self.file.style(&[])).text)
@@ -142,7 +142,7 @@ impl Table<'_> {
     }
 
     /// Writes one entry of `env` or `headers`.
-    pub(super) fn entry(&mut self, map: &str, name: &str, text: &str, variables: &[Variable]) {
+    pub(super) fn entry(&mut self, map: &str, name: &str, text: &str, variables: &[PlaceholderVariable]) {
         let notes = notes(self.file, variables);
         let key = format!("{map}.{}", key_of(name));
         self.line(&key, &format!("{}{notes}", quote(text)));
@@ -150,10 +150,10 @@ impl Table<'_> {
 }
 
 /// Renders a comment that explains the variables whose names do not explain themselves.
-fn notes(file: &ClientFile, variables: &[Variable]) -> String {
+fn notes(file: &ClientFile, variables: &[PlaceholderVariable]) -> String {
     let mut notes: Vec<String> = Vec::new();
     for variable in variables {
-        let Variable { name, written, .. } = variable;
+        let PlaceholderVariable { name, written, .. } = variable;
         let note = match &variable.input {
             Some(id) => {
                 let input = file.inputs.iter().find(|input| input.id == *id);

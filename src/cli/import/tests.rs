@@ -9,20 +9,20 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    env_file::Places,
-    importer::{self, Imported, Unimportable, Wishes},
+    env_file::EnvFileFolders,
+    importer::{self, ImportOutput, ImportError, ImportOptions},
     run::env_file,
 };
 use crate::{
-    config::{self, Config, Environment, Loaded},
+    config::{self, Config, Environment, LoadedConfig},
     secret::Secret,
 };
 
-fn import(json: &str) -> Result<Imported, Unimportable> {
-    importer::import(Path::new("config"), json, Wishes::default())
+fn import(json: &str) -> Result<ImportOutput, ImportError> {
+    importer::import(Path::new("config"), json, ImportOptions::default())
 }
 
-fn load(file: &str, text: &str, variables: &BTreeMap<String, Secret>) -> Loaded {
+fn load(file: &str, text: &str, variables: &BTreeMap<String, Secret>) -> LoadedConfig {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(file);
     fs::write(&path, text).unwrap();
@@ -36,7 +36,7 @@ fn load(file: &str, text: &str, variables: &BTreeMap<String, Secret>) -> Loaded 
     })
 }
 
-fn both(json: &str) -> (Config, Config, Imported) {
+fn both(json: &str) -> (Config, Config, ImportOutput) {
     let imported = import(json).unwrap();
     let old = load("config.json", json, &imported.variables).config;
     let new = load("bridges.toml", &imported.toml, &imported.variables).config;
@@ -243,7 +243,7 @@ fn samples() -> Vec<(PathBuf, String)> {
 #[test]
 fn files_of_other_clients_become_what_is_expected() {
     for (path, text) in samples() {
-        let imported = importer::import(&path, &text, Wishes::default()).unwrap();
+        let imported = importer::import(&path, &text, ImportOptions::default()).unwrap();
         let expected = fs::read_to_string(path.with_extension("imported.toml")).unwrap();
         assert_eq!(imported.toml, expected, "{}", path.display());
     }
@@ -252,7 +252,7 @@ fn files_of_other_clients_become_what_is_expected() {
 #[test]
 fn files_of_other_clients_mean_the_same_before_and_after() {
     for (path, text) in samples() {
-        let imported = importer::import(&path, &text, Wishes::default()).unwrap();
+        let imported = importer::import(&path, &text, ImportOptions::default()).unwrap();
         let file = path.file_name().unwrap().to_str().unwrap();
         let set = [
             "GH_TOKEN",
@@ -315,7 +315,7 @@ fn files_of_other_clients_mean_the_same_before_and_after() {
 #[test]
 fn the_key_of_mcpo_becomes_an_entry_whose_text_stands_elsewhere() {
     let json = r#"{"mcpServers": {"time": {"command": "c", "env": {"MCPO_API_KEY": "another", "A_TOKEN": "t-1"}}}}"#;
-    let wishes = Wishes {
+    let wishes = ImportOptions {
         api_key: Some(Secret::new("top-secret")),
         places: None,
     };
@@ -382,7 +382,7 @@ fn the_servers_of_single_projects_are_taken_over() {
     );
     assert!(matches!(
         import(r#"{"projects": {"/p": {}}}"#),
-        Err(Unimportable::NoServers(_))
+        Err(ImportError::NoServers(_))
     ));
 }
 
@@ -403,9 +403,9 @@ fn files_of_variables_are_read_where_that_is_wanted() {
     );
     assert!(imported.variables.values().all(|it| !it.matches("t-1")));
     let file = folder.path().join("mcp.json");
-    let wishes = Wishes {
+    let wishes = ImportOptions {
         api_key: None,
-        places: Some(Places::beside(&file)),
+        places: Some(EnvFileFolders::beside(&file)),
     };
     let imported = importer::import(&file, json, wishes).unwrap();
     for secret in ["t-1", "other", "first"] {
@@ -421,7 +421,7 @@ fn files_of_variables_are_read_where_that_is_wanted() {
     let env = |name: &str| {
         let mut bridges = loaded.config.bridges.iter();
         let bridge = bridges.find(|it| it.name.as_str() == name).unwrap();
-        let Ok(config::Transport::Stdio(stdio)) = &bridge.transport else {
+        let Ok(config::TransportSettings::Stdio(stdio)) = &bridge.transport else {
             panic!("{name}: {:?}", bridge.transport);
         };
         let env = stdio.env.iter();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     config::{
-        clients::{Node, Tree, cut, last_of_each},
+        clients::{SpannedValue, ValueContent, cut, last_of_each},
         has_token_prefix, looks_random, looks_secret,
     },
     plain_text,
@@ -41,25 +41,25 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// Renders a value on one line for a comment, without secrets and cut to a maximal length.
-pub(super) fn comment_of(key: &str, value: &Node) -> String {
+pub(super) fn comment_of(key: &str, value: &SpannedValue) -> String {
     if names_secret(key, value) {
         return quote("…");
     }
     cut(&json(value), COMMENT_CHARS_MAX)
 }
 
-fn json(value: &Node) -> String {
+fn json(value: &SpannedValue) -> String {
     match &value.tree {
-        Tree::Text(text) if is_secret(text) => quote("…"),
-        Tree::Text(text) => quote(text),
-        Tree::Number(number) => plain(number),
-        Tree::Switch(switch) => switch.to_string(),
-        Tree::Null => "null".to_owned(),
-        Tree::List(elements) => {
+        ValueContent::Text(text) if is_secret(text) => quote("…"),
+        ValueContent::Text(text) => quote(text),
+        ValueContent::Number(number) => plain(number),
+        ValueContent::Switch(switch) => switch.to_string(),
+        ValueContent::Null => "null".to_owned(),
+        ValueContent::List(elements) => {
             let elements: Vec<_> = elements.iter().map(json).collect();
             format!("[{}]", elements.join(", "))
         }
-        Tree::Map(fields) => {
+        ValueContent::Map(fields) => {
             let entries = last_of_each(fields).into_iter().map(|field| {
                 let value = if names_secret(&field.name, &field.value) {
                     quote("…")
@@ -74,9 +74,9 @@ fn json(value: &Node) -> String {
 }
 
 /// Whether the name of a value suggests a secret. `authTokens` is a secret; `maxTokens` is a number and is not.
-fn names_secret(key: &str, value: &Node) -> bool {
+fn names_secret(key: &str, value: &SpannedValue) -> bool {
     let singular = key.trim_end_matches(['s', 'S']);
-    let is_countable = matches!(value.tree, Tree::Number(_) | Tree::Switch(_) | Tree::Null);
+    let is_countable = matches!(value.tree, ValueContent::Number(_) | ValueContent::Switch(_) | ValueContent::Null);
     looks_secret(key) || !is_countable && looks_secret(singular)
 }
 

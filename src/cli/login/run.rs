@@ -10,21 +10,21 @@ use url::Url;
 
 use super::{
     LoginArgs, LogoutArgs,
-    wait::{self, Door},
+    wait::{self, CallbackListener},
 };
 use crate::{
-    auth::Proof,
+    auth::AuthenticationMethod,
     cli::{
-        args::Start,
+        args::ConfigOptions,
         output::{complain, fail_clean, print},
         serve, sources,
     },
-    config::{self, Config, CredentialKind, DEFAULT_WORKSPACE, Transport},
-    credential::{Keyring, Logins, Wish, oauth_of},
+    config::{self, Config, CredentialScope, DEFAULT_WORKSPACE, TransportSettings},
+    credential::{EncryptionKeys, LoginFlow, LoginRequest, oauth_of},
     mcp,
     secret::Redactor,
     settings::public_url,
-    store::{AccountKey, Actor, Store},
+    store::{AccountKey, ChangeActor, Store},
 };
 
 /// The default port for a client with a configured `client_id`. The redirect URL of such a client is registered with
@@ -32,31 +32,31 @@ use crate::{
 const REGISTERED_PORT: u16 = 3030;
 
 /// The configuration and the data sources that the commands use.
-struct Desk {
+struct LoginContext {
     /// The configuration.
     config: Config,
     /// The database of mcp-bridge.
     store: Arc<Store>,
     /// The service that connects accounts.
-    logins: Logins,
+    logins: LoginFlow,
 }
 
 /// `login`
-pub fn login(start: &Start, args: &LoginArgs) -> ExitCode {
+pub fn login(start: &ConfigOptions, args: &LoginArgs) -> ExitCode {
     run(start, async |desk| desk.login(args).await)
 }
 
 /// `logout`
-pub fn logout(start: &Start, args: &LogoutArgs) -> ExitCode {
+pub fn logout(start: &ConfigOptions, args: &LogoutArgs) -> ExitCode {
     run(start, async |desk| desk.logout(args).await)
 }
 
 /// `accounts`
-pub fn accounts(start: &Start, as_json: bool) -> ExitCode {
+pub fn accounts(start: &ConfigOptions, as_json: bool) -> ExitCode {
     run(start, async |desk| desk.list(as_json).await)
 }
 
-fn run(start: &Start, work: impl AsyncFnOnce(Desk) -> anyhow::Result<()>) -> ExitCode {
+fn run(start: &ConfigOptions, work: impl AsyncFnOnce(LoginContext) -> anyhow::Result<()>) -> ExitCode {
     let loaded = match (serve::plan(start).source)() {
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
@@ -68,7 +68,7 @@ fn run(start: &Start, work: impl AsyncFnOnce(Desk) -> anyhow::Result<()>) -> Exi
         .and_then(|runtime| {
             let redactor = redactor.clone();
             let result =
-                runtime.block_on(async { work(Desk::open(loaded.config, redactor).await?).await });
+                runtime.block_on(async { work(LoginContext::open(loaded.config, redactor).await?).await });
             // Does not wait for the thread that reads the terminal, because it may never end.
             runtime.shutdown_background();
             result
@@ -80,15 +80,15 @@ fn run(start: &Start, work: impl AsyncFnOnce(Desk) -> anyhow::Result<()>) -> Exi
 }
 
 /// The actor in the record of changes.
-fn operator() -> Actor {
-    Actor {
+fn operator() -> ChangeActor {
+    ChangeActor {
         id: "operator".to_owned(),
-        proof: Proof::Operator.as_str().to_owned(),
+        proof: AuthenticationMethod::Operator.as_str().to_owned(),
         workspace: DEFAULT_WORKSPACE.to_owned(),
     }
 }
 
-impl Desk {
+impl LoginContext {
     /// Opens the database, and creates its tables if they are missing.
     async fn open(config: Config, redactor: Redactor) -> anyhow::Result<Self> {
         let sources = sources::open(&config, mcp::http_client()?, TaskTracker::new())?;
@@ -101,7 +101,7 @@ impl Desk {
             complain(&format!("applied migrations: {}", applied.join(", ")));
             store.seed(&config.access).await?;
         }
-        let keyring = config.database.as_ref().map(Keyring::new).map(Arc::new);
+        let keyring = config.database.as_ref().map(EncryptionKeys::new).map(Arc::new);
         let accounts = sources::accounts(&sources, keyring, &redactor);
         let logins = accounts
             .logins()
@@ -114,7 +114,7 @@ impl Desk {
     }
 
     /// Returns the bridge with this name.
-    fn bridge(&self, name: &str) -> anyhow::Result<&config::Bridge> {
+    fn bridge(&self, name: &str) -> anyhow::Result<&config::BridgeSettings> {
         let mut bridges = self.config.bridges.iter();
         let found = bridges.find(|bridge| bridge.name.as_str() == name);
         found.with_context(|| format!("there is no bridge `{name}`; `mcp-bridge check` lists them"))
@@ -122,23 +122,23 @@ impl Desk {
 
     /// Returns the account that the arguments select.
     fn account(
-        bridge: &config::Bridge,
+        bridge: &config::BridgeSettings,
         user: Option<&str>,
         workspace: &str,
     ) -> anyhow::Result<AccountKey> {
         let name = bridge.name.as_str();
         let (workspace, subject) = match (bridge.credential, user) {
-            (CredentialKind::Caller, Some(user)) => {
+            (CredentialScope::Caller, Some(user)) => {
                 (workspace, format!("user:{}", user.to_ascii_lowercase()))
             }
-            (CredentialKind::Caller, None) => bail!(
+            (CredentialScope::Caller, None) => bail!(
                 "each caller has their own account at `{name}`: name the caller with `--user E-MAIL`; callers can also connect their account at /oauth/{name}/connect"
             ),
-            (CredentialKind::Shared, None) => (DEFAULT_WORKSPACE, String::new()),
-            (CredentialKind::Shared, Some(_)) => bail!(
+            (CredentialScope::Shared, None) => (DEFAULT_WORKSPACE, String::new()),
+            (CredentialScope::Shared, Some(_)) => bail!(
                 "all callers share the account at `{name}`: omit `--user`, or set `credential = \"caller\"` in [bridges.{name}]"
             ),
-            (CredentialKind::Group, _) => bail!(
+            (CredentialScope::Group, _) => bail!(
                 "`{name}` uses group keys: run `mcp-bridge access group-key set GROUP {name} VARIABLE`"
             ),
         };
@@ -163,14 +163,14 @@ impl Desk {
             None
         } else {
             let fixed = settings.client_id.as_ref().map(|_| REGISTERED_PORT);
-            Some(Door::open(args.port.or(fixed).unwrap_or(0)).await?)
+            Some(CallbackListener::open(args.port.or(fixed).unwrap_or(0)).await?)
         };
         let redirect_url = match (&door, public) {
             (Some(door), _) => door.redirect_url.clone(),
             (None, Some(url)) => url,
             (None, None) => bail!("there is no redirect URL"),
         };
-        let wish = Wish {
+        let wish = LoginRequest {
             bridge,
             account: account.clone(),
             redirect_url: &redirect_url,
@@ -195,7 +195,7 @@ impl Desk {
     }
 
     /// Waits until the login ends: at the port, in the running bridge, or by a pasted address.
-    async fn wait(&self, door: Option<Door>, account: &AccountKey) -> anyhow::Result<()> {
+    async fn wait(&self, door: Option<CallbackListener>, account: &AccountKey) -> anyhow::Result<()> {
         let (sender, mut answers) = mpsc::channel(4);
         wait::pasted(sender.clone());
         let serving = async {
@@ -229,8 +229,8 @@ impl Desk {
         let bridge = self.bridge(&args.bridge)?;
         let account = Self::account(bridge, args.user.as_deref(), &args.workspace)?;
         let settings = match &bridge.transport {
-            Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
-            Ok(Transport::Stdio(_)) | Err(_) => None,
+            Ok(TransportSettings::Remote(remote)) => remote.oauth.as_ref(),
+            Ok(TransportSettings::Stdio(_)) | Err(_) => None,
         };
         let actor = operator();
         let gone = self.logins.disconnect(&actor, &account, settings).await?;

@@ -14,7 +14,7 @@ use url::{Url, form_urlencoded};
 
 use crate::{
     cli::output::complain,
-    credential::Answer,
+    credential::AuthorizationResponse,
     store::{AccountKey, Store},
 };
 
@@ -23,14 +23,14 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// The local port to which the browser returns (RFC 8252 §7.3).
 #[derive(Debug)]
-pub struct Door {
+pub struct CallbackListener {
     /// The listening socket.
     listener: TcpListener,
     /// The redirect URL for the authorization server.
     pub redirect_url: Url,
 }
 
-impl Door {
+impl CallbackListener {
     /// Opens a port.
     pub async fn open(port: u16) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
@@ -45,7 +45,7 @@ impl Door {
     }
 
     /// Forwards every answer until the future is dropped.
-    pub async fn answers(self, answers: mpsc::Sender<Answer>) {
+    pub async fn answers(self, answers: mpsc::Sender<AuthorizationResponse>) {
         let router = Router::new()
             .route("/callback", get(callback))
             .with_state(answers);
@@ -59,8 +59,8 @@ impl Door {
 
 /// Receives an answer.
 async fn callback(
-    State(answers): State<mpsc::Sender<Answer>>,
-    Query(answer): Query<Answer>,
+    State(answers): State<mpsc::Sender<AuthorizationResponse>>,
+    Query(answer): Query<AuthorizationResponse>,
 ) -> Html<&'static str> {
     if answers.send(answer).await.is_err() {
         return Html("<p>This login has already ended. You can close this page.</p>");
@@ -69,7 +69,7 @@ async fn callback(
 }
 
 /// Forwards pasted answers until the input ends.
-pub fn pasted(answers: mpsc::Sender<Answer>) {
+pub fn pasted(answers: mpsc::Sender<AuthorizationResponse>) {
     // A separate thread, because a read from the terminal cannot be canceled and must not delay the exit.
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -90,13 +90,13 @@ pub fn pasted(answers: mpsc::Sender<Answer>) {
 }
 
 /// Reads a pasted address, or the part of it after the `?`.
-fn parse(line: &str) -> Option<Answer> {
+fn parse(line: &str) -> Option<AuthorizationResponse> {
     let line = line.trim();
     let query = match Url::parse(line) {
         Ok(url) => url.query().unwrap_or_default().to_owned(),
         Err(_) => line.trim_start_matches('?').to_owned(),
     };
-    let mut answer = Answer::default();
+    let mut answer = AuthorizationResponse::default();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = value.into_owned();
         match &*key {

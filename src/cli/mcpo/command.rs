@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue};
 
-use super::options::{Options, path};
+use super::options::{McpoOptions, path};
 use crate::{
     config::{
-        self, Access, Anonymous, ApiKey, Audit, Bridge, Config, Diagnostic, Environment, Flavor,
-        Identity, KeyText, Limits, Loaded, LogFormat, RemoteKind, Server, Telemetry, Tls,
-        Transport,
+        self, AccessSettings, AnonymousAccess, ApiKey, AuditSettings, BridgeSettings, Config, Diagnostic, Environment, Flavor,
+        IdentitySettings, ApiKeyValue, LimitSettings, LoadedConfig, LogFormat, RemoteKind, ServerSettings, TelemetrySettings, TlsSettings,
+        TransportSettings,
     },
     secret::Secret,
 };
@@ -17,7 +17,7 @@ use crate::{
 /// A command line that can be served.
 #[derive(Debug)]
 pub struct McpoCommand {
-    pub(super) options: Options,
+    pub(super) options: McpoOptions,
     /// `--env`
     pub(super) env: Vec<(String, String)>,
     /// The arguments after the first `--`, unchanged.
@@ -55,7 +55,7 @@ impl McpoCommand {
     }
 
     /// Reads the configuration. Each reload calls it again.
-    pub fn config(&self, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
+    pub fn config(&self, environment: &Environment) -> Result<LoadedConfig, Vec<Diagnostic>> {
         let (children, mut warnings) = self.children(environment);
         // mcpo also sets them in its own environment.
         let pairs = children
@@ -69,7 +69,7 @@ impl McpoCommand {
         let mut errors = Vec::new();
         loaded.config.server = self.server(loaded.config.flavor, &mut errors);
         loaded.config.identity = self.identity();
-        loaded.config.telemetry = Telemetry {
+        loaded.config.telemetry = TelemetrySettings {
             otlp: loaded.config.telemetry.otlp.take(),
             ..self.telemetry(&environment, &mut warnings)
         };
@@ -112,29 +112,29 @@ impl McpoCommand {
         &self,
         environment: &Environment,
         children: &BTreeMap<String, Secret>,
-    ) -> Result<Loaded, Vec<Diagnostic>> {
+    ) -> Result<LoadedConfig, Vec<Diagnostic>> {
         let mut warnings = Vec::new();
         let bridge = if let (Some(kind), Some(url)) = (self.remote_kind(), self.words.first()) {
             self.remote(url, kind, &mut warnings)?
         } else {
             let mut bridge = config::stdio(&self.words, environment);
-            if let Ok(Transport::Stdio(stdio)) = &mut bridge.transport {
+            if let Ok(TransportSettings::Stdio(stdio)) = &mut bridge.transport {
                 stdio.env.clone_from(children);
             }
             bridge
         };
-        Ok(Loaded {
+        Ok(LoadedConfig {
             off: Vec::new(),
             referenced: environment.secrets(),
             config: Config {
                 flavor: Flavor::McpoSingle,
-                server: Server::default(),
+                server: ServerSettings::default(),
                 database: None,
                 identity: self.identity(),
-                access: Access::default(),
-                limits: Limits::default(),
-                audit: Audit::off(),
-                telemetry: Telemetry::default(),
+                access: AccessSettings::default(),
+                limits: LimitSettings::default(),
+                audit: AuditSettings::off(),
+                telemetry: TelemetrySettings::default(),
                 bridges: vec![bridge],
             },
             warnings,
@@ -147,14 +147,14 @@ impl McpoCommand {
         url: &str,
         kind: RemoteKind,
         warnings: &mut Vec<Diagnostic>,
-    ) -> Result<Bridge, Vec<Diagnostic>> {
+    ) -> Result<BridgeSettings, Vec<Diagnostic>> {
         let mut bridge = config::remote(url, kind)?;
         let header = self
             .options
             .header
             .as_deref()
             .filter(|text| !text.is_empty());
-        if let (Ok(Transport::Remote(remote)), Some(text)) = (&mut bridge.transport, header) {
+        if let (Ok(TransportSettings::Remote(remote)), Some(text)) = (&mut bridge.transport, header) {
             if let Some(headers) = headers(text) {
                 remote.headers = headers;
             } else {
@@ -182,9 +182,9 @@ impl McpoCommand {
         }
     }
 
-    fn server(&self, flavor: Flavor, errors: &mut Vec<Diagnostic>) -> Server {
+    fn server(&self, flavor: Flavor, errors: &mut Vec<Diagnostic>) -> ServerSettings {
         let options = &self.options;
-        let default = Server::default();
+        let default = ServerSettings::default();
         let port = u16::try_from(options.port).map_err(|_| format!("{} is no port", options.port));
         let listen = port
             .and_then(|port| config::listen_on(&options.host, port))
@@ -205,7 +205,7 @@ impl McpoCommand {
             .path_prefix
             .as_deref()
             .filter(|_| flavor == Flavor::Mcpo);
-        Server {
+        ServerSettings {
             listen,
             root_path: config::root_path(&options.root_path),
             path_prefix: config::path_prefix(prefix.unwrap_or_default()),
@@ -225,41 +225,41 @@ impl McpoCommand {
         }
     }
 
-    fn tls(&self, errors: &mut Vec<Diagnostic>) -> Option<Tls> {
+    fn tls(&self, errors: &mut Vec<Diagnostic>) -> Option<TlsSettings> {
         let cert = path(self.options.ssl_certfile.as_ref());
         let key = path(self.options.ssl_keyfile.as_ref());
         if cert.is_some() != key.is_some() {
             let hint = "give `--ssl-certfile` and `--ssl-keyfile`, or neither";
             errors.push(Diagnostic::error("TLS needs a certificate and its key").with_hint(hint));
         }
-        Some(Tls {
+        Some(TlsSettings {
             cert_file: cert?.to_path_buf(),
             key_file: key?.to_path_buf(),
         })
     }
 
-    fn identity(&self) -> Identity {
+    fn identity(&self) -> IdentitySettings {
         let key = self.options.api_key().map(|key| ApiKey {
             name: "api-key".to_owned(),
-            key: KeyText::Plain(Secret::new(key)),
+            key: ApiKeyValue::Plain(Secret::new(key)),
             groups: Vec::new(),
             forwards: false,
             workspace: config::DEFAULT_WORKSPACE.to_owned(),
         });
-        Identity {
+        IdentitySettings {
             anonymous: if key.is_none() {
-                Anonymous::Allowed
+                AnonymousAccess::Allowed
             } else {
-                Anonymous::Refused
+                AnonymousAccess::Refused
             },
             strict: key.is_some() && self.options.strict_auth,
             keys: key.into_iter().collect(),
-            ..Identity::default()
+            ..IdentitySettings::default()
         }
     }
 
     /// Reads the log level from `--log-level`, or from `LOG_LEVEL`.
-    fn telemetry(&self, environment: &Environment, warnings: &mut Vec<Diagnostic>) -> Telemetry {
+    fn telemetry(&self, environment: &Environment, warnings: &mut Vec<Diagnostic>) -> TelemetrySettings {
         let said = self
             .options
             .log_level
@@ -276,10 +276,10 @@ impl McpoCommand {
             }
             level
         });
-        Telemetry {
+        TelemetrySettings {
             format: LogFormat::Text,
             level: level.unwrap_or_else(|| "info".to_owned()),
-            ..Telemetry::default()
+            ..TelemetrySettings::default()
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct McpoExit {
     args_override_self = true,
     override_usage = "mcpo [OPTIONS] -- COMMAND...\n       mcpo [OPTIONS] --config FILE"
 )]
-pub(super) struct Options {
+pub(super) struct McpoOptions {
     /// Host address
     #[arg(
         short = 'h',
@@ -137,7 +137,7 @@ pub fn parse(words: Vec<OsString>) -> Result<McpoCommand, McpoExit> {
         theirs.into_iter().skip(1).collect::<Vec<_>>()
     });
     let program = OsString::from("mcpo");
-    let options = Options::try_parse_from(std::iter::once(program).chain(ours))
+    let options = McpoOptions::try_parse_from(std::iter::once(program).chain(ours))
         .map_err(|error| exit(&error))?;
     if options.install_completion || options.show_completion {
         return Err(stop(
@@ -181,7 +181,7 @@ pub fn parse(words: Vec<OsString>) -> Result<McpoCommand, McpoExit> {
     })
 }
 
-impl Options {
+impl McpoOptions {
     /// Returns the configuration file, if one is given.
     pub(super) fn config(&self) -> Option<&Path> {
         path(self.config.as_ref())
@@ -212,7 +212,7 @@ fn exit(error: &clap::Error) -> McpoExit {
             .next()
             .unwrap_or_default()
             .to_owned();
-        let command = Options::command();
+        let command = McpoOptions::command();
         let short = command
             .get_arguments()
             .find(|arg| {

@@ -6,7 +6,7 @@ use super::{
     options::{McpoExit, USAGE},
     *,
 };
-use crate::config::{Anonymous, Config, Environment, Flavor, RemoteKind, Stdio, Transport};
+use crate::config::{AnonymousAccess, Config, Environment, Flavor, RemoteKind, StdioSettings, TransportSettings};
 
 fn words(line: &[&str]) -> Vec<OsString> {
     line.iter().map(OsString::from).collect()
@@ -24,9 +24,9 @@ fn config(line: &[&str], environment: &Environment) -> Config {
     command(line).config(environment).unwrap().config
 }
 
-fn stdio(config: &Config) -> &Stdio {
+fn stdio(config: &Config) -> &StdioSettings {
     match &config.bridges[0].transport {
-        Ok(Transport::Stdio(stdio)) => stdio,
+        Ok(TransportSettings::Stdio(stdio)) => stdio,
         other => panic!("{other:?}"),
     }
 }
@@ -83,7 +83,7 @@ fn every_way_people_start_mcpo_with_one_server_is_understood() {
         assert_eq!(stdio.args, line[after + 1..], "{line:?}");
         assert!(stdio.inherit_env);
         assert_eq!(
-            config.identity.anonymous == Anonymous::Allowed,
+            config.identity.anonymous == AnonymousAccess::Allowed,
             !line.contains(&"--api-key")
         );
     }
@@ -150,7 +150,7 @@ fn a_url_of_either_spelling_of_the_option_is_understood() {
         "http://gmail-mcp-server:5000/mcp/",
     ];
     let config = config(&line, &none);
-    let Ok(Transport::Remote(remote)) = &config.bridges[0].transport else {
+    let Ok(TransportSettings::Remote(remote)) = &config.bridges[0].transport else {
         panic!("a URL")
     };
     assert_eq!(remote.url.as_str(), "http://gmail-mcp-server:5000/mcp/");
@@ -258,7 +258,7 @@ fn options_are_taken_as_click_takes_them() {
     assert!(
         !server.public_spec
             && config.identity.strict
-            && config.identity.anonymous == Anonymous::Refused
+            && config.identity.anonymous == AnonymousAccess::Refused
     );
     assert!(config.identity.keys[0].matches("-dash"));
     assert_eq!(
@@ -286,7 +286,7 @@ fn defaults_are_mcpos() {
     assert_eq!(server.version, "1.0");
     assert!(
         server.public_spec
-            && config.identity.anonymous == Anonymous::Allowed
+            && config.identity.anonymous == AnonymousAccess::Allowed
             && !config.identity.strict
     );
     assert_eq!(config.telemetry.level, "debug");
@@ -358,7 +358,7 @@ fn headers_are_for_urls_and_bad_ones_are_a_warning() {
     let loaded = command(&["--type", "sse", "-H", r#"{"A": "b"}"#, "--", "http://x/sse"])
         .config(&none)
         .unwrap();
-    let Ok(Transport::Remote(remote)) = &loaded.config.bridges[0].transport else {
+    let Ok(TransportSettings::Remote(remote)) = &loaded.config.bridges[0].transport else {
         panic!("a URL")
     };
     assert_eq!(

@@ -8,12 +8,12 @@ use tokio::runtime::Runtime;
 use super::SecretsCommand;
 use crate::{
     cli::{
-        args::Start,
+        args::ConfigOptions,
         output::{complain, fail, print},
         serve,
     },
     config::Config,
-    credential::{self, Keyring, Rotation, Tally},
+    credential::{self, EncryptionKeys, RotationReport, RotationCounts},
     store::Store,
     vault::Vault,
 };
@@ -22,7 +22,7 @@ use crate::{
 const NAMED_MAX: usize = 20;
 
 /// Runs one command.
-pub fn main(start: &Start, command: &SecretsCommand) -> ExitCode {
+pub fn main(start: &ConfigOptions, command: &SecretsCommand) -> ExitCode {
     let loaded = match (serve::plan(start).source)() {
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
@@ -42,7 +42,7 @@ async fn run(config: &Config, command: &SecretsCommand) -> anyhow::Result<()> {
     )?;
     let store = Store::open(database)?;
     store.migrate().await?;
-    let keyring = Keyring::new(database);
+    let keyring = EncryptionKeys::new(database);
     let Some(vault) = vault(&keyring, &store, command).await? else {
         print("there are no stored secrets and no key yet\n");
         return Ok(());
@@ -57,7 +57,7 @@ async fn run(config: &Config, command: &SecretsCommand) -> anyhow::Result<()> {
 
 /// Returns the keys, or `None` if there are no keys and no stored secrets.
 async fn vault(
-    keyring: &Keyring,
+    keyring: &EncryptionKeys,
     store: &Store,
     command: &SecretsCommand,
 ) -> anyhow::Result<Option<Arc<Vault>>> {
@@ -79,7 +79,7 @@ async fn vault(
 }
 
 /// Renders the result as text.
-fn told(vault: &Vault, rotation: &Rotation) -> String {
+fn told(vault: &Vault, rotation: &RotationReport) -> String {
     let mut ids = vault.ids().into_iter();
     let current = ids.next().unwrap_or_default();
     let mut text = format!("the current key is `{current}`");
@@ -97,7 +97,7 @@ fn told(vault: &Vault, rotation: &Rotation) -> String {
 }
 
 /// Renders a count, for example `2 under the current key, 1 cannot be decrypted`.
-fn counted(tally: &Tally) -> String {
+fn counted(tally: &RotationCounts) -> String {
     if tally.all() == 0 {
         return "none".to_owned();
     }
@@ -116,7 +116,7 @@ fn counted(tally: &Tally) -> String {
 }
 
 /// Prints what the operator has to do. Returns an error if a secret cannot be decrypted.
-fn conclude(command: &SecretsCommand, rotation: &Rotation) -> anyhow::Result<()> {
+fn conclude(command: &SecretsCommand, rotation: &RotationReport) -> anyhow::Result<()> {
     let kinds = rotation.kinds();
     let stale: u64 = kinds.iter().map(|(_, tally)| tally.old + tally.plain).sum();
     match (command, stale) {

@@ -8,14 +8,14 @@ use toml::Spanned;
 
 use crate::{
     config::{
-        CredentialKind, Environment, OAuth,
+        CredentialScope, Environment, OAuthSettings,
         bridges::{
             oauth,
-            resolver::{Resolver, warn_of_literal},
-            table::{BasicTable, BridgeTable},
+            resolver::{BridgeResolver, warn_of_literal},
+            table::{BasicAuthTable, BridgeTable},
             with_key::either,
         },
-        read::{List, Text, reference::Scope},
+        read::{ListSetting, Text, reference::ReferenceScope},
     },
     secret::Secret,
 };
@@ -38,21 +38,21 @@ const KEPT_PREFIXES: &[&str] = &["content-", "mcp-"];
 
 /// What is shown to the server.
 #[derive(Debug)]
-pub struct Credentials {
+pub struct CredentialSettings {
     /// Headers that are sent with every request.
     pub headers: Vec<(HeaderName, Secret)>,
     /// The OAuth settings, unless a key makes them unnecessary.
-    pub oauth: Option<OAuth>,
+    pub oauth: Option<OAuthSettings>,
 }
 
 /// Reads all credentials. With `oauth`, a key whose variables are missing does not disable the bridge: it
 /// signs in instead. A complete key takes precedence, unless each caller uses their own credentials, because
 /// all callers would share the key's account.
 pub fn read(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &mut BridgeTable,
-    credential: CredentialKind,
-) -> Credentials {
+    credential: CredentialScope,
+) -> CredentialSettings {
     let basic_auth = table.server.basic_auth.take();
     let other = std::mem::take(&mut resolver.key_missing);
     let Some(sign_in) = table.oauth.take() else {
@@ -61,7 +61,7 @@ pub fn read(
         for why in either(missing, &other) {
             resolver.miss(why);
         }
-        return Credentials {
+        return CredentialSettings {
             headers,
             oauth: None,
         };
@@ -69,10 +69,10 @@ pub fn read(
     let (mut headers, missing) =
         resolver.apart(|resolver| keys(resolver, &table.server.headers, basic_auth));
     let has_key = missing.is_empty() && headers.iter().any(|(name, _)| *name == AUTHORIZATION);
-    if has_key && credential != CredentialKind::Caller {
+    if has_key && credential != CredentialScope::Caller {
         // Read in any case, so that problems show before the key is removed.
         let (_unused, _missing) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
-        return Credentials {
+        return CredentialSettings {
             headers,
             oauth: None,
         };
@@ -94,7 +94,7 @@ pub fn read(
         resolver.miss(format!("{key}, and for a login {client}"));
     }
     resolver.keys_missing = missing;
-    Credentials {
+    CredentialSettings {
         headers,
         oauth: Some(oauth),
     }
@@ -102,9 +102,9 @@ pub fn read(
 
 /// Reads `headers` and `basic_auth`.
 fn keys(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &BTreeMap<Text, Text>,
-    basic_auth: Option<Spanned<BasicTable>>,
+    basic_auth: Option<Spanned<BasicAuthTable>>,
 ) -> Vec<(HeaderName, Secret)> {
     let mut found = headers(resolver, table);
     let Some(basic_auth) = basic_auth else {
@@ -124,7 +124,7 @@ fn keys(
 }
 
 /// Returns the value of the header (RFC 7617).
-fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<Secret> {
+fn basic(resolver: &mut BridgeResolver<'_, '_>, table: Spanned<BasicAuthTable>) -> Option<Secret> {
     let span = table.span();
     let table = table.into_inner();
     let (Some(user), Some(password)) = (table.user, table.password) else {
@@ -163,16 +163,16 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
 }
 
 /// Whether the headers are for a server that the operator did not configure.
-fn is_elsewhere(resolver: &Resolver<'_, '_>) -> bool {
+fn is_elsewhere(resolver: &BridgeResolver<'_, '_>) -> bool {
     resolver.reader.environment.for_headers().is_some()
 }
 
 /// Returns a text for such a server. It may contain only the keys of the group: `None` if it needs other
 /// values of the operator. If `keyed` is set, it must contain a key.
-fn of_group(resolver: &Resolver<'_, '_>, text: &Text, keyed: bool) -> Option<Text> {
+fn of_group(resolver: &BridgeResolver<'_, '_>, text: &Text, keyed: bool) -> Option<Text> {
     let own = resolver.reader.environment.for_headers()?;
     let expand = |environment: &Environment| {
-        let scope = Scope {
+        let scope = ReferenceScope {
             environment,
             folder: &resolver.reader.folder,
             lenient: false,
@@ -187,7 +187,7 @@ fn of_group(resolver: &Resolver<'_, '_>, text: &Text, keyed: bool) -> Option<Tex
 }
 
 /// Returns a value that must not be blank, whatever its default.
-fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
+fn needed(resolver: &mut BridgeResolver<'_, '_>, text: &Text) -> Option<Text> {
     resolver
         .optional(text)?
         .map_err(|why| resolver.miss(why))
@@ -196,8 +196,8 @@ fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
 
 /// Reads `pass_headers`.
 pub fn passed(
-    resolver: &mut Resolver<'_, '_>,
-    list: Option<Spanned<List>>,
+    resolver: &mut BridgeResolver<'_, '_>,
+    list: Option<Spanned<ListSetting>>,
     table: &BTreeMap<Text, Text>,
 ) -> Vec<HeaderName> {
     let mut passed = Vec::new();
@@ -244,7 +244,7 @@ pub fn passed(
 
 /// Reads the headers that are sent with every request.
 fn headers(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &BTreeMap<Text, Text>,
 ) -> Vec<(HeaderName, Secret)> {
     let mut headers: Vec<(HeaderName, Secret)> = Vec::new();

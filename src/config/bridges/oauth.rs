@@ -5,10 +5,10 @@ use url::Url;
 
 use crate::{
     config::{
-        AuthMethod, OAuth, OAuthGrant, ResourceName,
+        TokenAuthMethod, OAuthSettings, OAuthGrant, ResourceName,
         bridges::{
-            resolver::{Resolver, warn_of_literal},
-            table::{OAuthTable, ResourceText},
+            resolver::{BridgeResolver, warn_of_literal},
+            table::{OAuthTable, ResourceSetting},
         },
         read::{Text, plain},
     },
@@ -22,14 +22,14 @@ const GRANTS: &[(&str, OAuthGrant)] = &[
 ];
 
 /// The values of `token_endpoint_auth_method`.
-const METHODS: &[(&str, AuthMethod)] = &[
-    ("none", AuthMethod::None),
-    ("client_secret_post", AuthMethod::Post),
-    ("client_secret_basic", AuthMethod::Basic),
+const METHODS: &[(&str, TokenAuthMethod)] = &[
+    ("none", TokenAuthMethod::None),
+    ("client_secret_post", TokenAuthMethod::Post),
+    ("client_secret_basic", TokenAuthMethod::Basic),
 ];
 
 /// Validates and resolves the table.
-pub fn resolve(resolver: &mut Resolver<'_, '_>, table: Spanned<OAuthTable>) -> OAuth {
+pub fn resolve(resolver: &mut BridgeResolver<'_, '_>, table: Spanned<OAuthTable>) -> OAuthSettings {
     let span = table.span();
     let table = table.into_inner();
     let grant = table.grant.and_then(|text| {
@@ -81,7 +81,7 @@ pub fn resolve(resolver: &mut Resolver<'_, '_>, table: Spanned<OAuthTable>) -> O
     let metadata_url = table
         .metadata_url
         .and_then(|text| metadata_url(resolver, text));
-    OAuth {
+    OAuthSettings {
         client_id: client_id.map(Text::into_inner),
         client_secret: client_secret.map(|text| Secret::new(text.into_inner())),
         scopes: scopes.unwrap_or_default(),
@@ -99,21 +99,21 @@ pub fn resolve(resolver: &mut Resolver<'_, '_>, table: Spanned<OAuthTable>) -> O
 
 /// Reads the authentication method. `None`: blank, or already reported.
 fn auth_method(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     text: Text,
     has_id: bool,
     has_secret: bool,
-) -> Option<AuthMethod> {
+) -> Option<TokenAuthMethod> {
     let (text, _why) = value(resolver, Some(text));
     let text = text?;
     let key = "token_endpoint_auth_method";
     let method = resolver.reader.choice(key, &text, METHODS)?;
     let problem = match (method, has_id, has_secret) {
-        (AuthMethod::None, _, true) => "sends no secret, but `client_secret` is set",
-        (AuthMethod::Post | AuthMethod::Basic, true, false) => {
+        (TokenAuthMethod::None, _, true) => "sends no secret, but `client_secret` is set",
+        (TokenAuthMethod::Post | TokenAuthMethod::Basic, true, false) => {
             "sends a secret, but `client_secret` is not set"
         }
-        (AuthMethod::None | AuthMethod::Post | AuthMethod::Basic, _, _) => return Some(method),
+        (TokenAuthMethod::None | TokenAuthMethod::Post | TokenAuthMethod::Basic, _, _) => return Some(method),
     };
     resolver.reader.refuse(
         &text.span(),
@@ -124,11 +124,11 @@ fn auth_method(
 }
 
 /// Reads the server's resource identifier at the authorization server. `None`: blank, or already reported.
-fn resource(resolver: &mut Resolver<'_, '_>, text: &Spanned<ResourceText>) -> Option<ResourceName> {
+fn resource(resolver: &mut BridgeResolver<'_, '_>, text: &Spanned<ResourceSetting>) -> Option<ResourceName> {
     let name = match text.get_ref() {
-        ResourceText::Plain(true) => return Some(ResourceName::Discovered),
-        ResourceText::Plain(false) => return Some(ResourceName::Unsaid),
-        ResourceText::Text(name) => Spanned::new(text.span(), name.clone()),
+        ResourceSetting::Plain(true) => return Some(ResourceName::Discovered),
+        ResourceSetting::Plain(false) => return Some(ResourceName::Unsaid),
+        ResourceSetting::Text(name) => Spanned::new(text.span(), name.clone()),
     };
     let (name, _why) = value(resolver, Some(name));
     let name = name?;
@@ -150,7 +150,7 @@ fn resource(resolver: &mut Resolver<'_, '_>, text: &Spanned<ResourceText>) -> Op
 }
 
 /// Reads the issuer of tokens (RFC 8414 §2). `None`: blank, or already reported.
-fn issuer(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
+fn issuer(resolver: &mut BridgeResolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://login.example.com/realm";
     let named = named_url(resolver, "issuer", text, EXAMPLE)?;
     let (url, span) = (named.get_ref(), named.span());
@@ -164,14 +164,14 @@ fn issuer(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
 }
 
 /// Reads the URL of metadata. `None`: blank, or already reported.
-fn metadata_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
+fn metadata_url(resolver: &mut BridgeResolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://login.example.com/.well-known/oauth-authorization-server";
     named_url(resolver, "metadata_url", text, EXAMPLE).map(Spanned::into_inner)
 }
 
 /// Reads a URL of the operator without parts that may be secret.
 fn named_url(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     key: &str,
     text: Text,
     example: &str,
@@ -191,7 +191,7 @@ fn named_url(
 }
 
 /// Returns a value that may be blank, or the reason.
-fn value(resolver: &mut Resolver<'_, '_>, text: Option<Text>) -> (Option<Text>, Option<String>) {
+fn value(resolver: &mut BridgeResolver<'_, '_>, text: Option<Text>) -> (Option<Text>, Option<String>) {
     match text.and_then(|text| resolver.optional(&text)) {
         Some(Ok(value)) => (Some(value), None),
         Some(Err(why)) => (None, Some(why)),
@@ -201,7 +201,7 @@ fn value(resolver: &mut Resolver<'_, '_>, text: Option<Text>) -> (Option<Text>, 
 
 /// Reads the URL of the bridge's client metadata document (draft-ietf-oauth-client-id-metadata-document §3).
 /// `None`: blank, or already reported.
-fn document_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
+fn document_url(resolver: &mut BridgeResolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://tools.example.org/mcp-bridge.json";
     let (text, _why) = value(resolver, Some(text));
     let text = text?;

@@ -1,4 +1,4 @@
-//! [`OAuth`]: how to sign in to a server.
+//! [`OAuthSettings`]: how to sign in to a server.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -7,7 +7,7 @@ use crate::secret::Secret;
 
 /// Settings for OAuth 2.1 (MCP 2025-11-25, authorization).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OAuth {
+pub struct OAuthSettings {
     /// The id of the client that the operator registered. `None`: a metadata document, or dynamic
     /// registration (RFC 7591).
     pub client_id: Option<String>,
@@ -28,7 +28,7 @@ pub struct OAuth {
     /// The URL of the authorization server's metadata, instead of the standard places.
     pub metadata_url: Option<Box<Url>>,
     /// The authentication method at the token endpoint, instead of those in its metadata.
-    pub auth_method: Option<AuthMethod>,
+    pub auth_method: Option<TokenAuthMethod>,
 }
 
 /// Who signs in.
@@ -55,7 +55,7 @@ pub enum ResourceName {
 
 /// How a client authenticates at the token endpoint (RFC 7591 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AuthMethod {
+pub enum TokenAuthMethod {
     /// With its id only.
     #[serde(rename = "none")]
     None,
@@ -67,7 +67,7 @@ pub enum AuthMethod {
     Basic,
 }
 
-impl AuthMethod {
+impl TokenAuthMethod {
     /// All methods, in order of preference.
     pub const ALL: [Self; 3] = [Self::None, Self::Post, Self::Basic];
 

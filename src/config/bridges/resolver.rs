@@ -1,29 +1,29 @@
-//! [`Resolver`]: the values of one bridge, with their references replaced.
+//! [`BridgeResolver`]: the values of one bridge, with their references replaced.
 
 use toml::Spanned;
 
 use crate::config::{
-    CredentialKind,
+    CredentialScope,
     read::{
-        Flag, List, Reader, Scalar, Text, is_blank, lint,
-        reference::{Scope, variable_of},
+        FlagSetting, ListSetting, ConfigReader, ScalarSetting, Text, is_blank, lint,
+        reference::{ReferenceScope, variable_of},
         setting::Setting,
         why_blank,
     },
 };
 
 /// What `credential` may say.
-const CREDENTIALS: &[(&str, CredentialKind)] = &[
-    ("shared", CredentialKind::Shared),
-    ("group", CredentialKind::Group),
-    ("caller", CredentialKind::Caller),
+const CREDENTIALS: &[(&str, CredentialScope)] = &[
+    ("shared", CredentialScope::Shared),
+    ("group", CredentialScope::Group),
+    ("caller", CredentialScope::Caller),
 ];
 
 /// Reads the strings of one bridge; a missing reference switches it off.
 #[derive(Debug)]
-pub struct Resolver<'r, 'a> {
+pub struct BridgeResolver<'r, 'a> {
     /// What it is read with.
-    pub reader: &'r mut Reader<'a>,
+    pub reader: &'r mut ConfigReader<'a>,
     /// Why the bridge is off.
     pub missing: Vec<String>,
     /// Why it has no key and signs in.
@@ -34,7 +34,7 @@ pub struct Resolver<'r, 'a> {
 
 /// What `enabled` says.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Switch {
+pub enum EnabledSetting {
     /// `true`, or nothing.
     On,
     /// `"auto"`: on with a key, or after a user has logged in.
@@ -43,7 +43,7 @@ pub enum Switch {
     Off(String),
 }
 
-impl Resolver<'_, '_> {
+impl BridgeResolver<'_, '_> {
     /// Replaces references; `None` when something is missing or malformed.
     pub fn expand(&mut self, text: &Text) -> Option<Text> {
         let expansion = self.reader.expand(text)?;
@@ -58,7 +58,7 @@ impl Resolver<'_, '_> {
 
     /// The text of a value that is read for real later; nothing is reported.
     pub fn glance(&self, text: &Text) -> Option<String> {
-        let scope = Scope {
+        let scope = ReferenceScope {
             environment: self.reader.environment,
             folder: &self.reader.folder,
             lenient: self.reader.lenient,
@@ -81,10 +81,10 @@ impl Resolver<'_, '_> {
     }
 
     /// The words of a list, blank ones left out.
-    pub fn words(&mut self, list: &Spanned<List>, separators: &[char]) -> Vec<Text> {
+    pub fn words(&mut self, list: &Spanned<ListSetting>, separators: &[char]) -> Vec<Text> {
         let texts = match list.get_ref() {
-            List::One(text) => vec![Spanned::new(list.span(), text.clone())],
-            List::Many(texts) => texts.clone(),
+            ListSetting::One(text) => vec![Spanned::new(list.span(), text.clone())],
+            ListSetting::Many(texts) => texts.clone(),
         };
         let mut words = Vec::new();
         for text in texts {
@@ -121,34 +121,34 @@ impl Resolver<'_, '_> {
         (found, std::mem::replace(&mut self.missing, before))
     }
 
-    pub fn switch(&mut self, flag: Option<Spanned<Flag>>) -> Switch {
+    pub fn switch(&mut self, flag: Option<Spanned<FlagSetting>>) -> EnabledSetting {
         let Some(flag) = flag else {
-            return Switch::On;
+            return EnabledSetting::On;
         };
-        if let Flag::Text(text) = flag.get_ref() {
+        if let FlagSetting::Text(text) = flag.get_ref() {
             let text = Spanned::new(flag.span(), text.clone());
             match self.reader.optional(&text) {
                 Some(Ok(value)) if value.get_ref().eq_ignore_ascii_case("auto") => {
-                    return Switch::Auto;
+                    return EnabledSetting::Auto;
                 }
                 Some(Ok(_)) => {}
-                Some(Err(why)) => return Switch::Off(why),
+                Some(Err(why)) => return EnabledSetting::Off(why),
                 // Reported.
-                None => return Switch::On,
+                None => return EnabledSetting::On,
             }
         }
         match self.reader.flag("enabled", &flag) {
-            Some(false) => Switch::Off("disabled in the configuration".to_owned()),
-            Some(true) | None => Switch::On,
+            Some(false) => EnabledSetting::Off("disabled in the configuration".to_owned()),
+            Some(true) | None => EnabledSetting::On,
         }
     }
 
-    pub fn credential(&mut self, text: Option<&Text>) -> CredentialKind {
+    pub fn credential(&mut self, text: Option<&Text>) -> CredentialScope {
         let kind = text.and_then(|text| {
             let text = self.expand(text)?;
             self.reader.choice("credential", &text, CREDENTIALS)
         });
-        kind.unwrap_or(CredentialKind::Shared)
+        kind.unwrap_or(CredentialScope::Shared)
     }
 
     /// The same for a string that others can see; a secret in it is worth a warning.
@@ -166,20 +166,20 @@ impl Resolver<'_, '_> {
         None
     }
 
-    pub fn scalar(&mut self, scalar: Spanned<Scalar>) -> Option<Spanned<Scalar>> {
+    pub fn scalar(&mut self, scalar: Spanned<ScalarSetting>) -> Option<Spanned<ScalarSetting>> {
         let span = scalar.span();
         let scalar = match scalar.into_inner() {
-            Scalar::Text(text) => {
-                Scalar::Text(self.expand(&Spanned::new(span.clone(), text))?.into_inner())
+            ScalarSetting::Text(text) => {
+                ScalarSetting::Text(self.expand(&Spanned::new(span.clone(), text))?.into_inner())
             }
-            integer @ Scalar::Integer(_) => integer,
+            integer @ ScalarSetting::Integer(_) => integer,
         };
         Some(Spanned::new(span, scalar))
     }
 }
 
 /// Warns of a literal secret. Secrets belong in the environment, not in a file that is committed.
-pub fn warn_of_literal(resolver: &mut Resolver<'_, '_>, name: &Text, value: &Text) {
+pub fn warn_of_literal(resolver: &mut BridgeResolver<'_, '_>, name: &Text, value: &Text) {
     let literal = !value.get_ref().contains("${") && !lint::is_plain_switch(value.get_ref());
     if !literal || !(lint::looks_secret(name.get_ref()) || lint::has_token_prefix(value.get_ref()))
     {

@@ -4,19 +4,19 @@ use toml::de::DeTable;
 
 use crate::{
     config::{
-        Bridge, CredentialKind, Disabled, OAuthGrant, ToolFilter, Transport, VariableNames,
+        BridgeSettings, CredentialScope, DisabledReason, OAuthGrant, ToolFilter, TransportSettings, VariableNames,
         bridges::{
-            resolver::{Resolver, Switch},
+            resolver::{BridgeResolver, EnabledSetting},
             table::{BridgeTable, ServerTable},
             tool_names::{compile, names},
             transport, with_key,
         },
-        read::{Reader, SectionRules, Span, keys_of, take},
+        read::{ConfigReader, SectionRules, Span, keys_of, take},
     },
     name::BridgeName,
 };
 
-/// All keys of a bridge: those of [`Bridge`], [`ToolFilter`] and [`BridgeTable`].
+/// All keys of a bridge: those of [`BridgeSettings`], [`ToolFilter`] and [`BridgeTable`].
 const KEYS: &str = "enabled title description command args env inherit_env cwd user url transport headers \
     basic_auth oauth pass_headers credential sessions_max session_idle protocol connect_timeout timeout \
     concurrency queue calls_per_minute lazy idle_stop tools_allow tools_deny rename aliases embed_html \
@@ -30,12 +30,12 @@ const RULES: SectionRules = SectionRules {
 
 /// Reads one bridge of `bridges.toml`, given the positions of its name and of its table.
 pub fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     name: BridgeName,
     section: &str,
     [at, span]: [&Span; 2],
     mut settings: DeTable<'_>,
-) -> Bridge {
+) -> BridgeSettings {
     let before = reader.problems.len();
     let known: Vec<&str> = KEYS.split(' ').collect();
     reader.refuse_unknown(section, &mut settings, &known);
@@ -55,16 +55,16 @@ impl BridgeTable {
         name: BridgeName,
         at: &Span,
         mut settings: DeTable<'_>,
-        reader: &mut Reader<'_>,
-    ) -> Bridge {
+        reader: &mut ConfigReader<'_>,
+    ) -> BridgeSettings {
         let first_problem = reader.problems.len();
         reader.variables.clear();
         let lists = take(&mut settings, keys_of::<ToolFilter>());
-        let (bridge, notes) = reader.section::<Bridge>("bridges", at, settings, &RULES);
+        let (bridge, notes) = reader.section::<BridgeSettings>("bridges", at, settings, &RULES);
         let (tools, list_notes) = reader.section::<ToolFilter>("bridges", at, lists, &RULES);
         let mut tools = tools.unwrap_or_default();
         compile(reader, &mut tools);
-        let mut resolver = Resolver {
+        let mut resolver = BridgeResolver {
             reader,
             missing: Vec::new(),
             keys_missing: Vec::new(),
@@ -82,14 +82,14 @@ impl BridgeTable {
         let transport = transport::resolve(resolver, self, credential, at);
         let own = std::mem::take(&mut resolver.missing);
         let missing = with_key::either(own, &resolver.key_missing).join("; ");
-        let is_auto = switch == Switch::Auto;
+        let is_auto = switch == EnabledSetting::Auto;
         let (transport, is_enabled) = match switch {
-            Switch::On | Switch::Auto => (off_when_missing(transport, missing), true),
-            Switch::Off(why) => (Err(Disabled(why)), false),
+            EnabledSetting::On | EnabledSetting::Auto => (off_when_missing(transport, missing), true),
+            EnabledSetting::Off(why) => (Err(DisabledReason(why)), false),
         };
-        let is_awaited = is_auto && credential == CredentialKind::Shared && asks_people(&transport);
+        let is_awaited = is_auto && credential == CredentialScope::Shared && asks_people(&transport);
         let waits_for_login = is_awaited.then(|| reason_to_wait(&name, &resolver.keys_missing));
-        let mut bridge = Bridge {
+        let mut bridge = BridgeSettings {
             name,
             transport,
             kind,
@@ -106,7 +106,7 @@ impl BridgeTable {
             && let Some(reason) = reader.problems.soften(first_problem)
         {
             // mcpo starts the other servers.
-            bridge.transport = Err(Disabled(reason));
+            bridge.transport = Err(DisabledReason(reason));
         }
         bridge
     }
@@ -114,22 +114,22 @@ impl BridgeTable {
 
 /// A bridge with something missing is off; one with an error has been reported, and its reason
 /// is never read.
-fn off_when_missing(transport: Option<Transport>, missing: String) -> Result<Transport, Disabled> {
+fn off_when_missing(transport: Option<TransportSettings>, missing: String) -> Result<TransportSettings, DisabledReason> {
     match transport {
-        _ if !missing.is_empty() => Err(Disabled(missing)),
+        _ if !missing.is_empty() => Err(DisabledReason(missing)),
         Some(transport) => Ok(transport),
-        None => Err(Disabled("its configuration has an error".to_owned())),
+        None => Err(DisabledReason("its configuration has an error".to_owned())),
     }
 }
 
 /// Whether a user has to log in.
-fn asks_people(transport: &Result<Transport, Disabled>) -> bool {
+fn asks_people(transport: &Result<TransportSettings, DisabledReason>) -> bool {
     match transport {
-        Ok(Transport::Remote(remote)) => remote
+        Ok(TransportSettings::Remote(remote)) => remote
             .oauth
             .as_ref()
             .is_some_and(|oauth| oauth.grant == OAuthGrant::AuthorizationCode),
-        Ok(Transport::Stdio(_)) | Err(_) => false,
+        Ok(TransportSettings::Stdio(_)) | Err(_) => false,
     }
 }
 
@@ -143,7 +143,7 @@ fn reason_to_wait(name: &BridgeName, keys_missing: &[String]) -> String {
 }
 
 /// Warns of names that differ only in case: people and file systems confuse them.
-pub fn warn_of_twin(reader: &mut Reader<'_>, bridges: &[Bridge], name: &BridgeName, at: &Span) {
+pub fn warn_of_twin(reader: &mut ConfigReader<'_>, bridges: &[BridgeSettings], name: &BridgeName, at: &Span) {
     let twin = bridges.iter().find(|other| {
         other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, de};
 use toml::Spanned;
 
-use crate::config::read::{Flag, List, Scalar, Text, ValueForms};
+use crate::config::read::{FlagSetting, ListSetting, ScalarSetting, Text, ValueForms};
 
 /// The keys of a bridge that depend on each other, but for those of [`ServerTable`].
 ///
@@ -13,7 +13,7 @@ use crate::config::read::{Flag, List, Scalar, Text, ValueForms};
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BridgeTable {
-    pub enabled: Option<Spanned<Flag>>,
+    pub enabled: Option<Spanned<FlagSetting>>,
     pub oauth: Option<Spanned<OAuthTable>>,
     pub rename: BTreeMap<Text, Text>,
     pub aliases: BTreeMap<Text, Text>,
@@ -34,12 +34,12 @@ pub struct ServerTable {
     pub env: BTreeMap<Text, Text>,
     pub inherit_env: Option<Spanned<bool>>,
     pub cwd: Option<Text>,
-    pub user: Option<Spanned<Scalar>>,
+    pub user: Option<Spanned<ScalarSetting>>,
     pub url: Option<Text>,
     pub transport: Option<Text>,
     pub headers: BTreeMap<Text, Text>,
-    pub basic_auth: Option<Spanned<BasicTable>>,
-    pub pass_headers: Option<Spanned<List>>,
+    pub basic_auth: Option<Spanned<BasicAuthTable>>,
+    pub pass_headers: Option<Spanned<ListSetting>>,
     pub protocol: Option<Text>,
     pub credential: Option<Text>,
 }
@@ -47,29 +47,29 @@ pub struct ServerTable {
 /// The `basic_auth` table in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct BasicTable {
+pub struct BasicAuthTable {
     pub user: Option<Text>,
     pub password: Option<Text>,
 }
 
-impl BasicTable {
+impl BasicAuthTable {
     /// Its texts.
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
         self.user.iter().chain(&self.password)
     }
 }
 
-/// The table in the file. An empty table is enough. Defaults are those of [`OAuth`].
+/// The table in the file. An empty table is enough. Defaults are those of [`OAuthSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OAuthTable {
     pub client_id: Option<Text>,
     pub client_secret: Option<Text>,
-    pub scopes: Option<Spanned<List>>,
+    pub scopes: Option<Spanned<ListSetting>>,
     pub grant: Option<Text>,
     pub client_metadata_url: Option<Text>,
-    pub private_network: Option<Spanned<Flag>>,
-    pub resource: Option<Spanned<ResourceText>>,
+    pub private_network: Option<Spanned<FlagSetting>>,
+    pub resource: Option<Spanned<ResourceSetting>>,
     pub issuer: Option<Text>,
     pub metadata_url: Option<Text>,
     pub token_endpoint_auth_method: Option<Text>,
@@ -77,14 +77,14 @@ pub struct OAuthTable {
 
 /// `resource`: `false`, or a name.
 #[derive(Debug, Clone)]
-pub enum ResourceText {
+pub enum ResourceSetting {
     /// `false`
     Plain(bool),
     /// `"api://…"`
     Text(String),
 }
 
-impl<'de> Deserialize<'de> for ResourceText {
+impl<'de> Deserialize<'de> for ResourceSetting {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let forms = ValueForms {
             expected: "`false` or a URI in quotes",

@@ -6,8 +6,8 @@ use http::header::AUTHORIZATION;
 
 use crate::{
     config::{
-        AuthMethod, Bridge, Config, CredentialKind, Environment, HeaderSource, OAuth, OAuthGrant,
-        Overrides, Remote, ResourceName, Transport, load_bridge,
+        TokenAuthMethod, BridgeSettings, Config, CredentialScope, Environment, HeaderSource, OAuthSettings, OAuthGrant,
+        CliOverrides, RemoteSettings, ResourceName, TransportSettings, load_bridge,
         tests::{load_named, refused, taken},
     },
     name::BridgeName,
@@ -21,37 +21,37 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 const FORMER: &str = "fedcba9876543210fedcba9876543210";
 
 /// Returns the bridge `x` with some keys, in an environment.
-fn bridge(keys: &str, vars: &[(&str, &str)]) -> Bridge {
+fn bridge(keys: &str, vars: &[(&str, &str)]) -> BridgeSettings {
     let text = format!("[bridges.x]\nurl = 'https://x/mcp'\n{keys}\n");
     let (result, shown) = load_named("bridges.toml", &text, vars);
     let loaded = result.unwrap_or_else(|_| panic!("{text}\n{shown}"));
     loaded.config.bridges.into_iter().next().unwrap()
 }
 
-fn remote(bridge: &Bridge) -> &Remote {
+fn remote(bridge: &BridgeSettings) -> &RemoteSettings {
     match &bridge.transport {
-        Ok(Transport::Remote(remote)) => remote,
+        Ok(TransportSettings::Remote(remote)) => remote,
         other => panic!("{other:?}"),
     }
 }
 
-fn authorization(bridge: &Bridge) -> Option<&str> {
+fn authorization(bridge: &BridgeSettings) -> Option<&str> {
     let headers = &remote(bridge).headers;
     let found = headers.iter().find(|(name, _)| *name == AUTHORIZATION);
     found.map(|(_, value)| value.expose())
 }
 
 /// Returns why the bridge is off, and whether it would sign in.
-fn state(bridge: &Bridge) -> (Option<&str>, bool) {
+fn state(bridge: &BridgeSettings) -> (Option<&str>, bool) {
     (bridge.reason_off(), bridge.oauth().is_some())
 }
 
 #[test]
 fn an_empty_table_is_enough_to_sign_in() {
-    let plain = OAuth::default();
+    let plain = OAuthSettings::default();
     let bare = bridge("oauth = {}", &[]);
     assert_eq!(bare.oauth(), Some(&plain));
-    assert_eq!(bare.credential, CredentialKind::Shared);
+    assert_eq!(bare.credential, CredentialScope::Shared);
     assert_eq!((bare.sessions_max, bare.session_idle.as_secs()), (64, 600));
     let blank = "oauth = { client_id = '${ID:-}', client_secret = '${S:-}', scopes = ['${SCOPES:-}'], client_metadata_url = '${U:-}', resource = '${R:-}', issuer = '${I:-}', metadata_url = '${M:-}', token_endpoint_auth_method = '${A:-}' }";
     assert_eq!(bridge(blank, &[]).oauth(), Some(&plain));
@@ -59,7 +59,7 @@ fn an_empty_table_is_enough_to_sign_in() {
     let full = bridge(full, &[("ID", "id"), ("S", "hunter22")]);
     assert_eq!(
         full.oauth(),
-        Some(&OAuth {
+        Some(&OAuthSettings {
             client_id: Some("id".to_owned()),
             client_secret: Some(Secret::new("hunter22")),
             scopes: vec!["mcp".to_owned(), "read".to_owned(), "write".to_owned()],
@@ -69,10 +69,10 @@ fn an_empty_table_is_enough_to_sign_in() {
             resource: ResourceName::Named("api://x".to_owned()),
             issuer: Some(Box::new("https://login.example.org/realm".parse().unwrap())),
             metadata_url: Some(Box::new("https://login.example.org/meta".parse().unwrap())),
-            auth_method: Some(AuthMethod::Basic),
+            auth_method: Some(TokenAuthMethod::Basic),
         })
     );
-    assert_eq!(full.credential, CredentialKind::Group);
+    assert_eq!(full.credential, CredentialScope::Group);
     assert_eq!((full.sessions_max, full.session_idle.as_secs()), (3, 60));
     assert!(full.secrets().iter().any(|it| it.expose() == "hunter22"));
 }
@@ -157,7 +157,7 @@ fn a_login_that_cannot_be_meant_is_refused_with_a_way_out() {
     let method = bridge(registered, &[]).oauth().unwrap().auth_method;
     assert_eq!(
         method,
-        Some(AuthMethod::Post),
+        Some(TokenAuthMethod::Post),
         "of a client that is registered"
     );
 }
@@ -329,13 +329,13 @@ fn what_is_optional_is_left_out_while_it_is_blank() {
     assert_eq!(names, ["x-b", "x-c"]);
     let text = "[bridges.x]\ncommand = 'x'\nenv = { A = '${A:-}', B = '${B:-}', C = '' }\n";
     let (near, _) = config(text, &[("B", "b")]);
-    let Ok(Transport::Stdio(stdio)) = &near.bridges[0].transport else {
+    let Ok(TransportSettings::Stdio(stdio)) = &near.bridges[0].transport else {
         panic!("a program")
     };
     assert_eq!(stdio.env.keys().collect::<Vec<_>>(), ["B", "C"]);
     let mcpo = r#"{"mcpServers": {"x": {"command": "x", "env": {"A": "${A:-}"}}}}"#;
     let (result, _) = load_named("config.json", mcpo, &[("MCP_API_KEY", KEY)]);
-    let Ok(Transport::Stdio(stdio)) = &result.unwrap().config.bridges[0].transport else {
+    let Ok(TransportSettings::Stdio(stdio)) = &result.unwrap().config.bridges[0].transport else {
         panic!("a program")
     };
     assert_eq!(stdio.env.len(), 1);
@@ -577,7 +577,7 @@ fn a_bridge_is_read_again_with_the_keys_of_a_group() {
         load_bridge(
             &path,
             &environment,
-            &Overrides::default(),
+            &CliOverrides::default(),
             &name,
             &values,
             HeaderSource::Operator,
@@ -619,9 +619,9 @@ fn headers_for_the_server_of_a_group_hold_its_own_keys_alone() {
     let values = BTreeMap::from([("K".to_owned(), Secret::new("of-a-group"))]);
     let read = |name: &str, values: &BTreeMap<String, Secret>, source| {
         let name = BridgeName::parse(name).unwrap();
-        let overrides = Overrides::default();
+        let overrides = CliOverrides::default();
         let bridge = load_bridge(&path, &environment, &overrides, &name, values, source).unwrap();
-        let Ok(Transport::Remote(remote)) = bridge.transport else {
+        let Ok(TransportSettings::Remote(remote)) = bridge.transport else {
             panic!("a remote one")
         };
         let mut names: Vec<_> = remote
@@ -641,7 +641,7 @@ fn headers_for_the_server_of_a_group_hold_its_own_keys_alone() {
     let far = load_bridge(
         &path,
         &environment,
-        &Overrides::default(),
+        &CliOverrides::default(),
         &name,
         &values,
         group,

@@ -7,21 +7,21 @@ use globset::{GlobSet, GlobSetBuilder};
 use crate::{
     config::{
         Diagnostic, ToolFilter,
-        bridges::resolver::Resolver,
-        read::{Reader, Span, Text, value},
+        bridges::resolver::BridgeResolver,
+        read::{ConfigReader, Span, Text, value},
     },
     name::{TOOL_NAME_BYTES_MAX, ToolName},
 };
 
 /// Compiles the patterns.
-pub fn compile(reader: &mut Reader<'_>, tools: &mut ToolFilter) {
+pub fn compile(reader: &mut ConfigReader<'_>, tools: &mut ToolFilter) {
     // What closes is compared without regard to case: `delete_*` means `Delete_All` too.
     let deny: Vec<_> = tools.deny.iter().map(|text| text.to_lowercase()).collect();
     tools.allow_set = globs(reader, "tools_allow", &tools.allow);
     tools.deny_set = globs(reader, "tools_deny", &deny);
 }
 
-fn globs(reader: &mut Reader<'_>, key: &str, patterns: &[String]) -> GlobSet {
+fn globs(reader: &mut ConfigReader<'_>, key: &str, patterns: &[String]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
     for glob in patterns.iter().filter_map(|text| value::glob(text).ok()) {
         set.add(glob);
@@ -45,7 +45,7 @@ pub type Names = BTreeMap<ToolName, ToolName>;
 
 /// Renames and aliases: every new name stands for one tool, every tool has one new name.
 pub fn names(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     rename: &BTreeMap<Text, Text>,
     aliases: &BTreeMap<Text, Text>,
 ) -> (Names, Names) {
@@ -75,7 +75,7 @@ pub fn names(
     (renames, second)
 }
 
-fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text>) -> Names {
+fn pairs(resolver: &mut BridgeResolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text>) -> Names {
     let mut names = Names::new();
     for (new, old) in table {
         let Some(expanded) = resolver.expand(old) else {

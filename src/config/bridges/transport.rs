@@ -7,14 +7,14 @@ use url::Url;
 
 use crate::{
     config::{
-        CredentialKind, Protocol, Remote, RemoteKind, RunAs, Stdio, Transport, TransportKind,
+        CredentialScope, ProtocolMode, RemoteSettings, RemoteKind, RunAsUser, StdioSettings, TransportSettings, TransportKind,
         bridges::{
             headers,
-            resolver::{Resolver, warn_of_literal},
-            run_as::Unusable,
+            resolver::{BridgeResolver, warn_of_literal},
+            run_as::RunAsError,
             table::{BridgeTable, ServerTable},
         },
-        read::{Scalar, Span, Text},
+        read::{ScalarSetting, Span, Text},
     },
     secret::Secret,
 };
@@ -26,7 +26,7 @@ pub const OWN_NAME: &str = "mcp-bridge";
 
 /// The values of `transport`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TransportSetting {
     /// `stdio`
     Stdio,
     /// All other values.
@@ -34,24 +34,24 @@ pub enum Kind {
 }
 
 /// The accepted words. Case, `-` and `_` are ignored.
-pub const KINDS: &[(&str, Kind)] = &[
-    ("stdio", Kind::Stdio),
-    ("streamable-http", Kind::Remote(RemoteKind::StreamableHttp)),
-    ("http", Kind::Remote(RemoteKind::StreamableHttp)),
-    ("sse", Kind::Remote(RemoteKind::Sse)),
-    ("openapi", Kind::Remote(RemoteKind::OpenApi)),
-    ("auto", Kind::Remote(RemoteKind::Auto)),
+pub const KINDS: &[(&str, TransportSetting)] = &[
+    ("stdio", TransportSetting::Stdio),
+    ("streamable-http", TransportSetting::Remote(RemoteKind::StreamableHttp)),
+    ("http", TransportSetting::Remote(RemoteKind::StreamableHttp)),
+    ("sse", TransportSetting::Remote(RemoteKind::Sse)),
+    ("openapi", TransportSetting::Remote(RemoteKind::OpenApi)),
+    ("auto", TransportSetting::Remote(RemoteKind::Auto)),
 ];
 
 /// The values of `protocol`.
-const PROTOCOLS: &[(&str, Protocol)] = &[
-    ("auto", Protocol::Auto),
-    ("legacy", Protocol::Legacy),
-    ("modern", Protocol::Modern),
+const PROTOCOLS: &[(&str, ProtocolMode)] = &[
+    ("auto", ProtocolMode::Auto),
+    ("legacy", ProtocolMode::Legacy),
+    ("modern", ProtocolMode::Modern),
 ];
 
 /// How the server is reached, told from the keys that are there; nothing is reported.
-pub fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> TransportKind {
+pub fn kind(resolver: &BridgeResolver<'_, '_>, table: &BridgeTable) -> TransportKind {
     if table.server.command.is_some() {
         return TransportKind::Stdio;
     }
@@ -64,18 +64,18 @@ pub fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> TransportKind {
         KINDS.iter().find(|(word, _)| plain(word) == said)
     });
     match said {
-        Some((_, Kind::Remote(kind))) => (*kind).into(),
-        Some((_, Kind::Stdio)) | None => TransportKind::Http,
+        Some((_, TransportSetting::Remote(kind))) => (*kind).into(),
+        Some((_, TransportSetting::Stdio)) | None => TransportKind::Http,
     }
 }
 
 /// Decides between program and URL. `None` when something was reported or is missing.
 pub fn resolve(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: BridgeTable,
-    credential: CredentialKind,
+    credential: CredentialScope,
     at: &Span,
-) -> Option<Transport> {
+) -> Option<TransportSettings> {
     let said = table.server.transport.as_ref().and_then(|text| {
         let text = resolver.expand(text)?;
         let kind = resolver.reader.choice("transport", &text, KINDS)?;
@@ -99,37 +99,37 @@ pub fn resolve(
             None
         }
         (Some(_), None) => {
-            if let Some((Kind::Remote(_), span)) = said {
+            if let Some((TransportSetting::Remote(_), span)) = said {
                 let hint = "remove `transport`, or give `url` in place of `command`";
                 refuse(resolver, &span, "this `transport` needs a `url`", hint);
             }
             refuse_keys_of_urls(resolver, &table);
-            if let (CredentialKind::Caller, Some(said)) = (credential, &table.server.credential) {
+            if let (CredentialScope::Caller, Some(said)) = (credential, &table.server.credential) {
                 let hint =
                     "write `credential = \"group\"` for keys of groups, or leave `credential` out";
                 let message = "`credential = \"caller\"` works with `url`, not with `command`";
                 refuse(resolver, &said.span(), message, hint);
             }
-            stdio(resolver, table).map(Transport::Stdio)
+            stdio(resolver, table).map(TransportSettings::Stdio)
         }
         (None, Some(_)) => {
-            if let Some((Kind::Stdio, span)) = &said {
+            if let Some((TransportSetting::Stdio, span)) = &said {
                 let hint = "remove `transport`, or give `command` in place of `url`";
                 refuse(resolver, span, "this `transport` needs a `command`", hint);
             }
             refuse_keys_of_programs(resolver, &table.server);
             let kind = match said {
-                Some((Kind::Remote(kind), _)) => kind,
-                Some((Kind::Stdio, _)) | None => RemoteKind::Auto,
+                Some((TransportSetting::Remote(kind), _)) => kind,
+                Some((TransportSetting::Stdio, _)) | None => RemoteKind::Auto,
             };
-            remote(resolver, table, kind, credential).map(Transport::Remote)
+            remote(resolver, table, kind, credential).map(TransportSettings::Remote)
         }
     }
 }
 
 /// Refuses keys that have no effect with a program, or with a URL.
 fn refuse_keys(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     keys: &[(Option<Span>, &str)],
     works: &str,
     hint: &str,
@@ -143,7 +143,7 @@ fn refuse_keys(
     }
 }
 
-fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
+fn refuse_keys_of_urls(resolver: &mut BridgeResolver<'_, '_>, table: &BridgeTable) {
     let server = &table.server;
     let keys = [
         (server.headers.keys().next().map(Text::span), "headers"),
@@ -159,7 +159,7 @@ fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
     refuse_keys(resolver, &keys, "`url`, not with `command`", hint);
 }
 
-fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, server: &ServerTable) {
+fn refuse_keys_of_programs(resolver: &mut BridgeResolver<'_, '_>, server: &ServerTable) {
     let args = server.args.as_ref().and_then(|args| args.first());
     let keys = [
         (args.map(Text::span), "args"),
@@ -175,11 +175,11 @@ fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, server: &ServerTable
     refuse_keys(resolver, &keys, "`command`, not with `url`", hint);
 }
 
-fn refuse(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &str) {
+fn refuse(resolver: &mut BridgeResolver<'_, '_>, span: &Span, message: &str, hint: &str) {
     resolver.reader.refuse(span, message, hint);
 }
 
-fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
+fn stdio(resolver: &mut BridgeResolver<'_, '_>, table: BridgeTable) -> Option<StdioSettings> {
     let danger = "arguments are visible to every user of the machine in the process list";
     let hint = "pass it with `env`, if the server can read it there";
     let written = table.server.command?;
@@ -233,7 +233,7 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
         command = own.to_string_lossy().into_owned();
     }
     let inherit_env = table.server.inherit_env.map(Spanned::into_inner);
-    Some(Stdio {
+    Some(StdioSettings {
         command,
         args,
         env,
@@ -245,22 +245,22 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
 
 /// Finds the user that runs the program. If the user cannot be used, the bridge is off: another user might
 /// have rights that the program should not have.
-fn run_as(resolver: &mut Resolver<'_, '_>, written: Spanned<Scalar>) -> Option<Spanned<RunAs>> {
+fn run_as(resolver: &mut BridgeResolver<'_, '_>, written: Spanned<ScalarSetting>) -> Option<Spanned<RunAsUser>> {
     let scalar = resolver.scalar(written)?;
     let span = scalar.span();
     let text = match scalar.into_inner() {
-        Scalar::Text(text) => text,
-        Scalar::Integer(number) => number.to_string(),
+        ScalarSetting::Text(text) => text,
+        ScalarSetting::Integer(number) => number.to_string(),
     };
-    match RunAs::find(&text) {
-        Err(Unusable::Wrong(message)) => {
+    match RunAsUser::find(&text) {
+        Err(RunAsError::Wrong(message)) => {
             let hint = "write `user = \"nobody\"` or `user = \"1001:1001\"`";
             refuse(resolver, &span, &message, hint);
             None
         }
         found => match (found, resolver.reader.environment.uid()) {
             (Ok(user), Some(0)) => Some(Spanned::new(span, user)),
-            (Err(Unusable::Here(why) | Unusable::Wrong(why)), Some(0)) => {
+            (Err(RunAsError::Here(why) | RunAsError::Wrong(why)), Some(0)) => {
                 resolver.miss(why);
                 None
             }
@@ -276,7 +276,7 @@ fn run_as(resolver: &mut Resolver<'_, '_>, written: Spanned<Scalar>) -> Option<S
 }
 
 /// Warns of a user without a home directory. `npx` and `uvx` fail with an error that does not explain it.
-fn warn_of_no_home(resolver: &mut Resolver<'_, '_>, user: &Spanned<RunAs>) {
+fn warn_of_no_home(resolver: &mut BridgeResolver<'_, '_>, user: &Spanned<RunAsUser>) {
     let found = user.get_ref();
     let home = found.home.as_deref().filter(|home| home.is_dir());
     if home.is_none() {
@@ -291,7 +291,7 @@ fn warn_of_no_home(resolver: &mut Resolver<'_, '_>, user: &Spanned<RunAs>) {
 }
 
 fn environment(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &BTreeMap<Text, Text>,
 ) -> BTreeMap<String, Secret> {
     let mut env = BTreeMap::new();
@@ -327,11 +327,11 @@ fn environment(
 }
 
 fn remote(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     mut table: BridgeTable,
     kind: RemoteKind,
-    credential: CredentialKind,
-) -> Option<Remote> {
+    credential: CredentialScope,
+) -> Option<RemoteSettings> {
     let written = table.server.url.take()?;
     let url = resolver.expand_visible(
         &written,
@@ -343,7 +343,7 @@ fn remote(
         let text = resolver.expand(&text)?;
         resolver.reader.choice("protocol", &text, PROTOCOLS)
     });
-    if credential == CredentialKind::Caller
+    if credential == CredentialScope::Caller
         && table.oauth.is_none()
         && table.server.pass_headers.is_none()
     {
@@ -357,17 +357,17 @@ fn remote(
     let pass_headers = table.server.pass_headers.take();
     let pass_headers = headers::passed(resolver, pass_headers, &table.server.headers);
     let credentials = headers::read(resolver, &mut table, credential);
-    Some(Remote {
+    Some(RemoteSettings {
         url: url?,
         kind,
         headers: credentials.headers,
-        protocol: protocol.unwrap_or(Protocol::Auto),
+        protocol: protocol.unwrap_or(ProtocolMode::Auto),
         oauth: credentials.oauth,
         pass_headers,
     })
 }
 
-fn parse_url(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Url> {
+fn parse_url(resolver: &mut BridgeResolver<'_, '_>, text: &Text) -> Option<Url> {
     let problem = match Url::parse(text.get_ref().trim()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => {
             if url.password().is_some() {

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     config::{
-        OAuth, RunAs,
+        OAuthSettings, RunAsUser,
         naming::nearest_name,
         read::{BadValue, KEY, WordSetting, YEAR, parsed, value},
     },
@@ -32,7 +32,7 @@ const TITLE_CHARS_MAX: usize = 100;
     clippy::struct_excessive_bools,
     reason = "each is a switch of its own in the table"
 )]
-pub struct Bridge {
+pub struct BridgeSettings {
     /// The key of the table.
     #[serde(skip)]
     pub name: BridgeName,
@@ -43,7 +43,7 @@ pub struct Bridge {
     pub description: Option<String>,
     /// How to reach the server, or why the bridge is off.
     #[serde(skip)]
-    pub transport: Result<Transport, Disabled>,
+    pub transport: Result<TransportSettings, DisabledReason>,
     /// How the server is reached, also while the bridge is off.
     #[serde(skip)]
     pub kind: TransportKind,
@@ -86,13 +86,13 @@ pub struct Bridge {
     pub progress: Option<bool>,
     /// How to treat arguments that a tool's schema does not define. Default: they are passed on.
     #[serde(deserialize_with = "value::word")]
-    pub unknown_arguments: UnknownArguments,
+    pub unknown_arguments: UnknownArgumentPolicy,
     /// Whether the configuration enables the bridge. `transport` may still lack a value.
     #[serde(skip)]
     pub is_enabled: bool,
     /// Whose credentials the calls carry. Default: the bridge's own.
     #[serde(skip)]
-    pub credential: CredentialKind,
+    pub credential: CredentialScope,
     /// The maximum number of concurrent sessions of groups or callers. Default 64.
     #[serde(deserialize_with = "value::count::<1, _>")]
     pub sessions_max: usize,
@@ -110,7 +110,7 @@ pub struct Bridge {
 
 /// How to treat arguments that a tool's schema does not define, unless the schema allows additional ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UnknownArguments {
+pub enum UnknownArgumentPolicy {
     /// They are passed on, except misspelled names of defined arguments. The default.
     #[default]
     Pass,
@@ -134,14 +134,14 @@ parsed! {
     };
 }
 
-impl Default for Bridge {
+impl Default for BridgeSettings {
     /// A bridge without a server, which is off.
     fn default() -> Self {
         Self {
             name: nearest_name(""),
             title: None,
             description: None,
-            transport: Err(Disabled("its configuration has an error".to_owned())),
+            transport: Err(DisabledReason("its configuration has an error".to_owned())),
             kind: TransportKind::Unknown,
             connect_timeout: Duration::from_mins(1),
             timeout: Duration::from_mins(5),
@@ -156,9 +156,9 @@ impl Default for Bridge {
             embed_html: false,
             file_links: false,
             progress: None,
-            unknown_arguments: UnknownArguments::Pass,
+            unknown_arguments: UnknownArgumentPolicy::Pass,
             is_enabled: true,
-            credential: CredentialKind::Shared,
+            credential: CredentialScope::Shared,
             sessions_max: 64,
             session_idle: Duration::from_mins(10),
             waits_for_login: None,
@@ -180,12 +180,12 @@ impl PartialEq for VariableNames {
     }
 }
 
-impl Bridge {
+impl BridgeSettings {
     /// Whether it reads a variable: its table refers to it, or its program gets the whole environment.
     pub fn reads_variable(&self, name: &str) -> bool {
         let inherits = match &self.transport {
-            Ok(Transport::Stdio(stdio)) => stdio.inherit_env,
-            Ok(Transport::Remote(_)) | Err(_) => false,
+            Ok(TransportSettings::Stdio(stdio)) => stdio.inherit_env,
+            Ok(TransportSettings::Remote(_)) | Err(_) => false,
         };
         inherits || self.variables.0.contains(name)
     }
@@ -193,41 +193,41 @@ impl Bridge {
     /// Returns why the configuration alone disables the bridge. A stored login may still enable it.
     pub fn reason_off(&self) -> Option<&str> {
         match &self.transport {
-            Err(Disabled(reason)) => Some(reason),
+            Err(DisabledReason(reason)) => Some(reason),
             Ok(_) => self.waits_for_login.as_deref(),
         }
     }
 
     /// Whether the bridge has no key of its own and serves only groups with a key.
     pub fn is_for_groups_alone(&self) -> bool {
-        self.is_enabled && self.credential == CredentialKind::Group && self.transport.is_err()
+        self.is_enabled && self.credential == CredentialScope::Group && self.transport.is_err()
     }
 
     /// The operating system user of the program, if it differs from the bridge's own user.
-    pub fn user(&self) -> Option<&RunAs> {
+    pub fn user(&self) -> Option<&RunAsUser> {
         match &self.transport {
-            Ok(Transport::Stdio(stdio)) => stdio.user.as_ref(),
-            Ok(Transport::Remote(_)) | Err(_) => None,
+            Ok(TransportSettings::Stdio(stdio)) => stdio.user.as_ref(),
+            Ok(TransportSettings::Remote(_)) | Err(_) => None,
         }
     }
 
     /// The OAuth settings, if OAuth is in use.
-    pub fn oauth(&self) -> Option<&OAuth> {
+    pub fn oauth(&self) -> Option<&OAuthSettings> {
         match &self.transport {
-            Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
-            Ok(Transport::Stdio(_)) | Err(_) => None,
+            Ok(TransportSettings::Remote(remote)) => remote.oauth.as_ref(),
+            Ok(TransportSettings::Stdio(_)) | Err(_) => None,
         }
     }
 }
 
-impl WordSetting for UnknownArguments {
+impl WordSetting for UnknownArgumentPolicy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("pass", Self::Pass), ("refuse", Self::Refuse)];
 }
 
 /// Whose credentials the calls of a bridge carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CredentialKind {
+pub enum CredentialScope {
     /// The bridge's own: all callers share one session.
     Shared,
     /// Those of the caller's group. A group without credentials uses the bridge's.
@@ -276,20 +276,20 @@ impl From<RemoteKind> for TransportKind {
 
 /// Why a bridge is off: `GITHUB_TOKEN is not set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disabled(pub String);
+pub struct DisabledReason(pub String);
 
 /// The connection to a server.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Transport {
+pub enum TransportSettings {
     /// A child process.
-    Stdio(Stdio),
+    Stdio(StdioSettings),
     /// A URL.
-    Remote(Remote),
+    Remote(RemoteSettings),
 }
 
 /// A server that is a child process.
 #[derive(Clone, PartialEq)]
-pub struct Stdio {
+pub struct StdioSettings {
     /// The program, searched on PATH.
     pub command: String,
     /// Its arguments, which never pass through a shell.
@@ -302,12 +302,12 @@ pub struct Stdio {
     /// Its working directory. Default: the bridge's own, or the home directory of `user`.
     pub cwd: Option<PathBuf>,
     /// The operating system user that runs it. Default: the bridge's own.
-    pub user: Option<RunAs>,
+    pub user: Option<RunAsUser>,
 }
 
 /// A server behind a URL.
 #[derive(Clone, PartialEq)]
-pub struct Remote {
+pub struct RemoteSettings {
     /// The MCP endpoint, the SSE stream, or the OpenAPI document.
     pub url: Url,
     /// The protocol at the URL.
@@ -315,21 +315,21 @@ pub struct Remote {
     /// Headers that are sent with every request.
     pub headers: Vec<(HeaderName, Secret)>,
     /// The MCP lifecycle to try.
-    pub protocol: Protocol,
+    pub protocol: ProtocolMode,
     /// How to sign in with OAuth. `None`: not at all, or `headers` contain a key, which takes precedence.
-    pub oauth: Option<OAuth>,
+    pub oauth: Option<OAuthSettings>,
     /// Headers of the caller's request that are forwarded with each call.
     pub pass_headers: Vec<HeaderName>,
 }
 
-impl Remote {
+impl RemoteSettings {
     /// Creates a server with only an address.
     pub fn new(url: Url, kind: RemoteKind) -> Self {
         Self {
             url,
             kind,
             headers: Vec::new(),
-            protocol: Protocol::Auto,
+            protocol: ProtocolMode::Auto,
             oauth: None,
             pass_headers: Vec::new(),
         }
@@ -352,7 +352,7 @@ pub enum RemoteKind {
 
 /// The MCP lifecycle to try first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
+pub enum ProtocolMode {
     /// `initialize`, then `server/discover` (2026-07-28) if the server refuses it.
     Auto,
     /// `initialize` only.

@@ -6,14 +6,14 @@
 use toml::Spanned;
 
 use crate::config::{
-    CredentialKind, Environment,
+    CredentialScope, Environment,
     bridges::{
-        resolver::Resolver,
-        table::{BasicTable, BridgeTable, ServerTable},
+        resolver::BridgeResolver,
+        table::{BasicAuthTable, BridgeTable, ServerTable},
     },
     read::{
         Text,
-        reference::{Expansion, Scope},
+        reference::{ReferenceExpansion, ReferenceScope},
     },
 };
 
@@ -21,10 +21,10 @@ use crate::config::{
 /// where everything is there that it refers to, else its own. Gives whose credentials its calls carry,
 /// too. The resolver keeps the reason why `with_key` is not taken.
 pub fn choose(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &mut BridgeTable,
-    credential: CredentialKind,
-) -> CredentialKind {
+    credential: CredentialScope,
+) -> CredentialScope {
     let Some(written) = table.with_key.take() else {
         return credential;
     };
@@ -42,7 +42,7 @@ pub fn choose(
         None => credential,
     };
     // With `credential = "caller"`, each caller has their own account, so a shared key has no effect.
-    if whose == CredentialKind::Caller || has_key(resolver, table) {
+    if whose == CredentialScope::Caller || has_key(resolver, table) {
         return credential;
     }
     let names_server = with_key.command.is_some() || with_key.url.is_some();
@@ -69,7 +69,7 @@ impl ServerTable {
             .chain(self.env.values())
             .chain(&self.url)
             .chain(self.headers.values())
-            .chain(basic_auth.flat_map(BasicTable::texts))
+            .chain(basic_auth.flat_map(BasicAuthTable::texts))
     }
 
     /// Puts it where the keys of the bridge stand. Without a server of its own it replaces the
@@ -107,13 +107,13 @@ pub fn either(missing: Vec<String>, other: &[String]) -> Vec<String> {
 }
 
 /// Whether the bridge has a complete key without `with_key`.
-fn has_key(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> bool {
+fn has_key(resolver: &BridgeResolver<'_, '_>, table: &BridgeTable) -> bool {
     let basic_auth = table.server.basic_auth.iter().map(Spanned::get_ref);
     let mut keys = table
         .server
         .headers
         .values()
-        .chain(basic_auth.flat_map(BasicTable::texts))
+        .chain(basic_auth.flat_map(BasicAuthTable::texts))
         .chain(table.server.env.values())
         .peekable();
     keys.peek().is_some() && missing(resolver, keys).is_empty()
@@ -121,16 +121,16 @@ fn has_key(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> bool {
 
 /// Why some of the texts cannot be had, each reason once. A text that cannot be read counts as there,
 /// so that it is reported when it is used.
-fn missing<'t>(resolver: &Resolver<'_, '_>, texts: impl Iterator<Item = &'t Text>) -> Vec<String> {
+fn missing<'t>(resolver: &BridgeResolver<'_, '_>, texts: impl Iterator<Item = &'t Text>) -> Vec<String> {
     let own: Option<Environment> = resolver.reader.environment.for_headers();
-    let scope = Scope {
+    let scope = ReferenceScope {
         environment: own.as_ref().unwrap_or(resolver.reader.environment),
         folder: &resolver.reader.folder,
         lenient: false,
     };
     let mut missing = Vec::new();
     for text in texts {
-        let expansion: Expansion = scope.expand(text.get_ref()).unwrap_or_default();
+        let expansion: ReferenceExpansion = scope.expand(text.get_ref()).unwrap_or_default();
         for reason in expansion.missing {
             if !missing.contains(&reason) {
                 missing.push(reason);
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{
-            Bridge, HeaderSource, Overrides, Transport, TransportKind, load_bridge,
+            BridgeSettings, HeaderSource, CliOverrides, TransportSettings, TransportKind, load_bridge,
             tests::{load_named, refused},
         },
         name::BridgeName,
@@ -166,21 +166,21 @@ mod tests {
     const PROGRAM: &str = "[bridges.x]\ncommand = 'p'\nenv = { TOKEN = '${A}' }\n\
         [bridges.x.with_key]\nurl = 'https://x/mcp'\nheaders = { X-Key = '${B}' }\n";
 
-    fn bridge(text: &str, vars: &[(&str, &str)]) -> Bridge {
+    fn bridge(text: &str, vars: &[(&str, &str)]) -> BridgeSettings {
         let (result, shown) = load_named("bridges.toml", text, vars);
         let loaded = result.unwrap_or_else(|_| panic!("{text}\n{shown}"));
         loaded.config.bridges.into_iter().next().unwrap()
     }
 
     /// How it is reached and with what, or why it is off.
-    fn way(bridge: &Bridge) -> String {
+    fn way(bridge: &BridgeSettings) -> String {
         match (&bridge.transport, bridge.reason_off()) {
             (_, Some(reason)) => format!("{}: off: {reason}", bridge.kind.as_str()),
-            (Ok(Transport::Stdio(stdio)), None) => {
+            (Ok(TransportSettings::Stdio(stdio)), None) => {
                 let names: Vec<_> = stdio.env.keys().map(String::as_str).collect();
                 format!("{} {}", stdio.command, names.join(" "))
             }
-            (Ok(Transport::Remote(remote)), None) => {
+            (Ok(TransportSettings::Remote(remote)), None) => {
                 let headers = remote.headers.iter().map(|(name, value)| {
                     let scheme = value.expose().split(' ').next().unwrap_or_default();
                     format!("{name} {scheme}")
@@ -305,9 +305,9 @@ mod tests {
         for (source, is_program) in [(HeaderSource::Operator, true), (HeaderSource::Group, false)] {
             let name = BridgeName::parse("x").unwrap();
             let environment = Environment::of([("WHOSE", "group")]);
-            let overrides = Overrides::default();
+            let overrides = CliOverrides::default();
             let read = load_bridge(&path, &environment, &overrides, &name, &values, source);
-            let found = matches!(read.unwrap().transport, Ok(Transport::Stdio(_)));
+            let found = matches!(read.unwrap().transport, Ok(TransportSettings::Stdio(_)));
             assert_eq!(found, is_program, "{source:?}");
         }
     }

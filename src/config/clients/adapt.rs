@@ -1,10 +1,10 @@
 //! Converts one server to the keys of `mcpServers`, whatever its client calls them.
 
 use crate::config::clients::{
-    ClientFile, Dialect, Style, cut,
-    filters::Filter,
+    ClientFile, ClientDialect, PlaceholderStyle, cut,
+    filters::ClientToolFilter,
     kinds::{self, TOLD},
-    tree::{At, Field, Node, Tree, get, last_of_each},
+    tree::{At, SpannedField, SpannedValue, ValueContent, get, last_of_each},
 };
 
 /// The key for deny patterns from elsewhere in the file. Files cannot contain this key by accident.
@@ -42,16 +42,16 @@ const URLS: &[&str] = &["url", "httpUrl", "serverUrl"];
 /// A server in the keys of `mcpServers`. Additional keys: `tools_allow` and `tools_deny` (lists of globs),
 /// and `connect_timeout`.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct AdaptedServer {
     /// The fields, each name once.
-    pub(crate) fields: Vec<Field>,
+    pub(crate) fields: Vec<SpannedField>,
     /// Why the server cannot be reached.
     pub(crate) unusable: Option<String>,
     /// Why the server must stay off although it can be reached.
     pub(crate) closed: Option<String>,
 }
 
-impl Server {
+impl AdaptedServer {
     /// Returns why the server is off.
     pub(crate) fn reason_off(&self) -> Option<&str> {
         self.unusable.as_deref().or(self.closed.as_deref())
@@ -60,12 +60,12 @@ impl Server {
 
 impl ClientFile {
     /// Converts one server of this file.
-    pub(crate) fn server(&self, fields: &[Field]) -> Server {
-        let (denied, fields): (Vec<&Field>, Vec<&Field>) = last_of_each(fields)
+    pub(crate) fn server(&self, fields: &[SpannedField]) -> AdaptedServer {
+        let (denied, fields): (Vec<&SpannedField>, Vec<&SpannedField>) = last_of_each(fields)
             .into_iter()
             .partition(|field| field.name == GLOBS_DENIED);
         let fields = fields.into_iter().cloned().collect();
-        let mut work = Work { fields };
+        let mut work = ServerFields { fields };
         if !self.dialect.is_mcpo {
             work.split_command();
         }
@@ -76,7 +76,7 @@ impl ClientFile {
         work.continue_headers();
         work.times(self.dialect);
         let unusable = work.kind();
-        let mut filter = Filter::take(&mut work.fields);
+        let mut filter = ClientToolFilter::take(&mut work.fields);
         let globs = denied.iter().filter_map(|field| field.value.list());
         filter.deny.extend(globs.flatten().cloned());
         for (key, list) in [
@@ -87,14 +87,14 @@ impl ClientFile {
                 let at = list.first().map(|node| node.at.clone()).unwrap_or_default();
                 work.put(
                     key,
-                    Node {
+                    SpannedValue {
                         at,
-                        tree: Tree::List(list),
+                        tree: ValueContent::List(list),
                     },
                 );
             }
         }
-        Server {
+        AdaptedServer {
             fields: work.fields,
             unusable,
             closed: filter.unreadable,
@@ -103,8 +103,8 @@ impl ClientFile {
 
     /// Returns the placeholder syntax of its values. `own` are variables of the server that its values may
     /// name.
-    pub(crate) fn style<'s>(&self, own: &'s [&'s str]) -> Style<'s> {
-        Style {
+    pub(crate) fn style<'s>(&self, own: &'s [&'s str]) -> PlaceholderStyle<'s> {
+        PlaceholderStyle {
             is_dollar: self.dialect.is_gemini,
             is_braces: self.dialect.is_opencode,
             is_script: false,
@@ -115,9 +115,9 @@ impl ClientFile {
 
 /// Returns the variables that a server replaces in its own arguments: those that `env` sets to something
 /// other than a reference to the same name.
-pub(crate) fn own_variables(fields: &[Field]) -> Vec<&str> {
-    let entries = get(fields, "env").and_then(Node::map).unwrap_or_default();
-    let is_own = |field: &&Field| {
+pub(crate) fn own_variables(fields: &[SpannedField]) -> Vec<&str> {
+    let entries = get(fields, "env").and_then(SpannedValue::map).unwrap_or_default();
+    let is_own = |field: &&SpannedField| {
         let value = field.value.scalar().unwrap_or_default();
         let bare: String = value.chars().filter(|it| !"${}".contains(*it)).collect();
         let named = bare.rsplit(':').next().unwrap_or_default();
@@ -140,12 +140,12 @@ pub(crate) fn is_script(before: Option<&str>, arg: &str) -> bool {
 }
 
 /// A server that is being converted.
-struct Work {
-    fields: Vec<Field>,
+struct ServerFields {
+    fields: Vec<SpannedField>,
 }
 
-impl Work {
-    fn get(&self, key: &str) -> Option<&Node> {
+impl ServerFields {
+    fn get(&self, key: &str) -> Option<&SpannedValue> {
         get(&self.fields, key)
     }
 
@@ -157,9 +157,9 @@ impl Work {
         self.fields.retain(|field| field.name != key);
     }
 
-    fn put(&mut self, key: &str, value: Node) {
+    fn put(&mut self, key: &str, value: SpannedValue) {
         self.remove(key);
-        self.fields.push(Field::new(key, value));
+        self.fields.push(SpannedField::new(key, value));
     }
 
     fn rename(&mut self, theirs: &str, ours: &str) {
@@ -180,11 +180,11 @@ impl Work {
             return;
         };
         match command.tree {
-            Tree::List(mut words) => {
+            ValueContent::List(mut words) => {
                 let Some(program) = (!words.is_empty()).then(|| words.remove(0)) else {
                     return;
                 };
-                if let Some(Tree::List(more)) = self.get("args").map(|args| args.tree.clone()) {
+                if let Some(ValueContent::List(more)) = self.get("args").map(|args| args.tree.clone()) {
                     words.extend(more);
                 }
                 let at = command.at;
@@ -192,14 +192,14 @@ impl Work {
                 if !words.is_empty() {
                     self.put(
                         "args",
-                        Node {
+                        SpannedValue {
                             at,
-                            tree: Tree::List(words),
+                            tree: ValueContent::List(words),
                         },
                     );
                 }
             }
-            Tree::Map(parts) => {
+            ValueContent::Map(parts) => {
                 let Some(path) = get(&parts, "path").cloned() else {
                     return;
                 };
@@ -210,7 +210,7 @@ impl Work {
                     }
                 }
             }
-            Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => {}
+            ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) => {}
         }
     }
 
@@ -222,19 +222,19 @@ impl Work {
             .and_then(|node| Some((node.text()?, &node.at)))
         {
             let header = format!("Bearer ${{{text}}}");
-            if self.header("Authorization", Node::of_text(at, header)) {
+            if self.header("Authorization", SpannedValue::of_text(at, header)) {
                 self.remove("bearer_token_env_var");
             }
         }
         let named = self
             .get("env_http_headers")
-            .and_then(Node::map)
+            .and_then(SpannedValue::map)
             .unwrap_or_default()
             .to_vec();
         let mut is_taken = !named.is_empty();
         for field in &named {
             is_taken &= field.value.text().is_some_and(|variable| {
-                let header = Node::of_text(&field.value.at, format!("${{{variable}}}"));
+                let header = SpannedValue::of_text(&field.value.at, format!("${{{variable}}}"));
                 self.header(&field.name, header)
             });
         }
@@ -247,11 +247,11 @@ impl Work {
     fn continue_headers(&mut self) {
         let options = self
             .get("requestOptions")
-            .and_then(Node::map)
+            .and_then(SpannedValue::map)
             .unwrap_or_default()
             .to_vec();
         let headers = get(&options, "headers")
-            .and_then(Node::map)
+            .and_then(SpannedValue::map)
             .unwrap_or_default();
         let mut is_taken = options.len() == 1 && !headers.is_empty();
         for field in headers {
@@ -263,26 +263,26 @@ impl Work {
         let is_remote = URLS.iter().any(|key| self.has(key));
         let key = self.get("apiKey").filter(|_| is_remote).cloned();
         if let Some((text, at)) = key.as_ref().and_then(|node| Some((node.text()?, &node.at)))
-            && self.header("Authorization", Node::of_text(at, format!("Bearer {text}")))
+            && self.header("Authorization", SpannedValue::of_text(at, format!("Bearer {text}")))
         {
             self.remove("apiKey");
         }
     }
 
     /// Adds a header unless it exists.
-    fn header(&mut self, name: &str, value: Node) -> bool {
+    fn header(&mut self, name: &str, value: SpannedValue) -> bool {
         if !self.has("headers") {
             let at = value.at.clone();
             self.put(
                 "headers",
-                Node {
+                SpannedValue {
                     at,
-                    tree: Tree::Map(Vec::new()),
+                    tree: ValueContent::Map(Vec::new()),
                 },
             );
         }
         let field = self.fields.iter_mut().find(|field| field.name == "headers");
-        let Some(Tree::Map(headers)) = field.map(|field| &mut field.value.tree) else {
+        let Some(ValueContent::Map(headers)) = field.map(|field| &mut field.value.tree) else {
             return false;
         };
         if headers
@@ -291,11 +291,11 @@ impl Work {
         {
             return false;
         }
-        headers.push(Field::new(name, value));
+        headers.push(SpannedField::new(name, value));
         true
     }
 
-    fn times(&mut self, dialect: Dialect) {
+    fn times(&mut self, dialect: ClientDialect) {
         if dialect.is_opencode {
             self.time("timeout", "connect_timeout", 1.0);
         }
@@ -308,12 +308,12 @@ impl Work {
         let Some(value) = self.get(theirs).filter(|_| !self.has(ours)) else {
             return;
         };
-        let Tree::Number(number) = &value.tree else {
+        let ValueContent::Number(number) = &value.tree else {
             return;
         };
         let millis = number.parse::<f64>().map(|number| number * scale).ok();
         if let Some(millis) = millis.filter(|millis| *millis >= 1.0 && *millis < MILLIS_MAX) {
-            let time = Node::of_text(&value.at, format!("{millis:.0}ms"));
+            let time = SpannedValue::of_text(&value.at, format!("{millis:.0}ms"));
             self.remove(theirs);
             self.put(ours, time);
         }
@@ -329,7 +329,7 @@ impl Work {
         })?;
         let is_there = |key: &str| {
             self.get(key)
-                .and_then(Node::text)
+                .and_then(SpannedValue::text)
                 .is_some_and(|it| !it.is_empty())
         };
         let (has_url, has_command) = (URLS.iter().any(|key| is_there(key)), self.has("command"));
@@ -351,6 +351,6 @@ impl Work {
             return;
         }
         self.remove(key);
-        self.put("type", Node::of_text(at, word));
+        self.put("type", SpannedValue::of_text(at, word));
     }
 }

@@ -2,7 +2,7 @@
 //! cannot be read disables its bridge.
 
 use crate::config::{
-    clients::tree::{Field, Node, Tree},
+    clients::tree::{SpannedField, SpannedValue, ValueContent},
     exact_glob,
 };
 
@@ -40,23 +40,23 @@ const ALL: &str = "*";
 
 /// The combined lists of a server. Patterns are globs.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Filter {
+pub(super) struct ClientToolFilter {
     /// The visible tools. `None` means all.
-    pub(super) allow: Option<Vec<Node>>,
+    pub(super) allow: Option<Vec<SpannedValue>>,
     /// The hidden tools.
-    pub(super) deny: Vec<Node>,
+    pub(super) deny: Vec<SpannedValue>,
     /// A list that cannot be read.
     pub(super) unreadable: Option<String>,
 }
 
-impl Filter {
+impl ClientToolFilter {
     /// Takes the lists out of the fields of a server.
-    pub(super) fn take(fields: &mut Vec<Field>) -> Self {
+    pub(super) fn take(fields: &mut Vec<SpannedField>) -> Self {
         let mut filter = Self::default();
         let mut kept = Vec::new();
         for mut field in fields.drain(..) {
             let key = field.name.as_str();
-            let is_taken = if field.value.tree == Tree::Null {
+            let is_taken = if field.value.tree == ValueContent::Null {
                 false
             } else if ALLOW.contains(&key) {
                 filter.allow(key, &field.value)
@@ -78,7 +78,7 @@ impl Filter {
     }
 
     /// Reads a list of names, or a switch for each name. Returns whether it could be read.
-    fn allow(&mut self, key: &str, value: &Node) -> bool {
+    fn allow(&mut self, key: &str, value: &SpannedValue) -> bool {
         if let Some(switches) = value.map() {
             return self.switches(key, switches);
         }
@@ -93,7 +93,7 @@ impl Filter {
     }
 
     /// Restricts the visible tools to these, combined with other such lists.
-    fn only(&mut self, names: &[Node], value: &Node) {
+    fn only(&mut self, names: &[SpannedValue], value: &SpannedValue) {
         let globs = globs(names);
         let kept = match self.allow.take() {
             None => globs,
@@ -104,12 +104,12 @@ impl Filter {
         };
         // An empty allow list would allow everything.
         if kept.is_empty() {
-            self.deny.push(Node::of_text(&value.at, ALL));
+            self.deny.push(SpannedValue::of_text(&value.at, ALL));
         }
         self.allow = Some(kept);
     }
 
-    fn deny(&mut self, key: &str, value: &Node) -> bool {
+    fn deny(&mut self, key: &str, value: &SpannedValue) -> bool {
         let Some(names) = names(value) else {
             return self.cannot_read(key);
         };
@@ -118,18 +118,18 @@ impl Filter {
     }
 
     /// `{"delete_repo": false}`, `{"delete_repo": {"enabled": false}}`
-    fn switches(&mut self, key: &str, switches: &[Field]) -> bool {
+    fn switches(&mut self, key: &str, switches: &[SpannedField]) -> bool {
         for field in switches {
             let switch = match &field.value.tree {
-                Tree::Map(_) => field.value.get("enabled").map_or(Some(true), Node::switch),
-                Tree::Switch(_) | Tree::Null | Tree::Number(_) | Tree::Text(_) | Tree::List(_) => {
+                ValueContent::Map(_) => field.value.get("enabled").map_or(Some(true), SpannedValue::switch),
+                ValueContent::Switch(_) | ValueContent::Null | ValueContent::Number(_) | ValueContent::Text(_) | ValueContent::List(_) => {
                     field.value.switch()
                 }
             };
             match switch {
                 Some(true) => {}
                 Some(false) => {
-                    let name = Node::of_text(&field.at, field.name.as_str());
+                    let name = SpannedValue::of_text(&field.at, field.name.as_str());
                     self.deny.extend(globs(&[name]));
                 }
                 None => return self.cannot_read(key),
@@ -139,10 +139,10 @@ impl Filter {
     }
 
     /// `{"mode": "block", "list": ["delete_repo"]}`
-    fn tool_filter(&mut self, value: &Node) -> bool {
-        let mode = value.get("mode").and_then(Node::text).unwrap_or_default();
+    fn tool_filter(&mut self, value: &SpannedValue) -> bool {
+        let mode = value.get("mode").and_then(SpannedValue::text).unwrap_or_default();
         let list = value.get("list");
-        if list.is_none_or(Node::is_empty) {
+        if list.is_none_or(SpannedValue::is_empty) {
             // The client does not filter anything.
             return true;
         }
@@ -154,8 +154,8 @@ impl Filter {
     }
 
     /// Handles the filter in `options`. Returns whether `options` is then empty.
-    fn options(&mut self, value: &mut Node) -> bool {
-        let Tree::Map(inner) = &mut value.tree else {
+    fn options(&mut self, value: &mut SpannedValue) -> bool {
+        let ValueContent::Map(inner) = &mut value.tree else {
             return false;
         };
         let Some(at) = inner.iter().rposition(|field| field.name == TOOL_FILTER) else {
@@ -174,30 +174,30 @@ impl Filter {
 }
 
 /// Returns the names of a list, or a single name. `None` for any other value.
-fn names(value: &Node) -> Option<Vec<Node>> {
-    let name = |node: &Node| {
+fn names(value: &SpannedValue) -> Option<Vec<SpannedValue>> {
+    let name = |node: &SpannedValue| {
         let text = node.text().or_else(|| node.get("name")?.text())?;
         // Gemini CLI treats `tool(arguments)` as the tool.
         let text = text.split('(').next().unwrap_or(text).trim();
-        (!text.is_empty()).then(|| Node::of_text(&node.at, text))
+        (!text.is_empty()).then(|| SpannedValue::of_text(&node.at, text))
     };
     match &value.tree {
-        Tree::List(elements) => elements.iter().map(name).collect(),
-        Tree::Text(_) => name(value).map(|name| vec![name]),
-        Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Map(_) => None,
+        ValueContent::List(elements) => elements.iter().map(name).collect(),
+        ValueContent::Text(_) => name(value).map(|name| vec![name]),
+        ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Map(_) => None,
     }
 }
 
 /// Converts names to globs. A single `*` matches all tools.
-fn globs(names: &[Node]) -> Vec<Node> {
-    let glob = |node: &Node| {
+fn globs(names: &[SpannedValue]) -> Vec<SpannedValue> {
+    let glob = |node: &SpannedValue| {
         let name = node.text().unwrap_or_default();
         let glob = if name == ALL {
             ALL.to_owned()
         } else {
             exact_glob(name)
         };
-        Node::of_text(&node.at, glob)
+        SpannedValue::of_text(&node.at, glob)
     };
     names.iter().map(glob).collect()
 }
@@ -242,8 +242,8 @@ mod tests {
     fn taken(json: &str) -> (Option<Vec<String>>, Vec<String>, bool, Vec<String>) {
         let root = json_file::parse(json).unwrap().unwrap();
         let mut fields = root.map().unwrap().to_vec();
-        let filter = Filter::take(&mut fields);
-        let texts = |nodes: &[Node]| nodes.iter().filter_map(Node::scalar).collect::<Vec<_>>();
+        let filter = ClientToolFilter::take(&mut fields);
+        let texts = |nodes: &[SpannedValue]| nodes.iter().filter_map(SpannedValue::scalar).collect::<Vec<_>>();
         (
             filter.allow.as_deref().map(texts),
             texts(&filter.deny),

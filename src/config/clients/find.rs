@@ -6,10 +6,10 @@ use url::Url;
 
 use crate::config::{
     clients::{
-        ClientFile, Dialect, Input, Project,
+        ClientFile, ClientDialect, VsCodeInput, ClaudeProject,
         filters::of_opencode,
-        format::Format,
-        tree::{Field, Node, Tree, get, last_of_each},
+        format::ConfigFormat,
+        tree::{SpannedField, SpannedValue, ValueContent, get, last_of_each},
     },
     naming::{name_of_command, name_of_url},
 };
@@ -67,7 +67,7 @@ const OFF: &[&[&str]] = &[
 const ON: &[&[&str]] = &[&["mcp", "allowed"], &["allowMCPServers"]];
 
 /// Finds the servers. Returns `None` if there are none.
-pub(super) fn find(root: &Node, format: Format) -> Option<ClientFile> {
+pub(super) fn find(root: &SpannedValue, format: ConfigFormat) -> Option<ClientFile> {
     let (label, mut servers, others) = PLACES
         .iter()
         .find_map(|(path, is_shared)| at_place(root, path, *is_shared))
@@ -76,8 +76,8 @@ pub(super) fn find(root: &Node, format: Format) -> Option<ClientFile> {
     let is_map = root
         .get("mcpServers")
         .is_some_and(|node| node.map().is_some());
-    let dialect = Dialect {
-        is_mcpo: label == "mcpServers" && format == Format::Json && is_map,
+    let dialect = ClientDialect {
+        is_mcpo: label == "mcpServers" && format == ConfigFormat::Json && is_map,
         is_opencode: label == "mcp",
         is_gemini: is_gemini(fields, &servers),
     };
@@ -98,9 +98,9 @@ pub(super) fn find(root: &Node, format: Format) -> Option<ClientFile> {
 }
 
 /// The path of the servers, the servers, and the other fields next to them.
-type Place = (String, Vec<Field>, Vec<Field>);
+type Place = (String, Vec<SpannedField>, Vec<SpannedField>);
 
-fn at_place(root: &Node, path: &[&str], is_shared: bool) -> Option<Place> {
+fn at_place(root: &SpannedValue, path: &[&str], is_shared: bool) -> Option<Place> {
     let node = path.iter().try_fold(root, |node, key| node.get(key))?;
     let label = path.join(".");
     let (servers, mut others): (Vec<_>, Vec<_>) = named(node)
@@ -113,10 +113,10 @@ fn at_place(root: &Node, path: &[&str], is_shared: bool) -> Option<Place> {
 }
 
 /// Finds a map of servers, a list of them, or a single server at the top level.
-fn bare(root: &Node) -> Option<Place> {
+fn bare(root: &SpannedValue) -> Option<Place> {
     let mut servers = if is_server(root) {
         let name = name_of(root).unwrap_or_default();
-        vec![Field::new(&name, root.clone())]
+        vec![SpannedField::new(&name, root.clone())]
     } else {
         named(root)
     };
@@ -127,39 +127,39 @@ fn bare(root: &Node) -> Option<Place> {
 }
 
 /// Whether the URL, if there is one, may be that of a server.
-fn is_plausible(node: &Node) -> bool {
-    let url = node.get("url").and_then(Node::text);
+fn is_plausible(node: &SpannedValue) -> bool {
+    let url = node.get("url").and_then(SpannedValue::text);
     let begins = ["http:", "https:", "ws:", "wss:", "$", "{"];
     url.is_none_or(|url| begins.iter().any(|begin| url.starts_with(begin)))
 }
 
-fn is_server(node: &Node) -> bool {
+fn is_server(node: &SpannedValue) -> bool {
     let place = |key: &&str| match node.get(key).map(|node| &node.tree) {
-        Some(Tree::Text(text)) => !text.is_empty(),
-        Some(Tree::List(_) | Tree::Map(_)) => *key == "command",
-        Some(Tree::Null | Tree::Switch(_) | Tree::Number(_)) | None => false,
+        Some(ValueContent::Text(text)) => !text.is_empty(),
+        Some(ValueContent::List(_) | ValueContent::Map(_)) => *key == "command",
+        Some(ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_)) | None => false,
     };
     WHERE.iter().any(place)
 }
 
 /// Returns the servers of a map, or of a list with names.
-fn named(node: &Node) -> Vec<Field> {
+fn named(node: &SpannedValue) -> Vec<SpannedField> {
     let elements = match &node.tree {
-        Tree::Map(fields) => return fields.clone(),
-        Tree::List(elements) => elements,
-        Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => return Vec::new(),
+        ValueContent::Map(fields) => return fields.clone(),
+        ValueContent::List(elements) => elements,
+        ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) => return Vec::new(),
     };
     let mut taken = BTreeSet::new();
     let mut servers = Vec::new();
     for element in elements.iter().filter(|element| element.map().is_some()) {
         let name = free(&name_of(element).unwrap_or_default(), &mut taken);
         let mut element = element.clone();
-        if let Tree::Map(fields) = &mut element.tree
+        if let ValueContent::Map(fields) = &mut element.tree
             && let Some(key) = name_key(fields)
         {
             fields.retain(|field| field.name != key);
         }
-        servers.push(Field::new(&name, element));
+        servers.push(SpannedField::new(&name, element));
     }
     servers
 }
@@ -173,16 +173,16 @@ fn free(name: &str, taken: &mut BTreeSet<String>) -> String {
         .unwrap_or_default()
 }
 
-fn name_key(fields: &[Field]) -> Option<&'static str> {
+fn name_key(fields: &[SpannedField]) -> Option<&'static str> {
     let is_name = |key: &&&str| {
-        let name = get(fields, key).and_then(Node::text);
+        let name = get(fields, key).and_then(SpannedValue::text);
         name.is_some_and(|name| !name.trim().is_empty())
     };
     NAMES.iter().find(is_name).copied()
 }
 
 /// Returns the name of a list element: its own, or one derived from its command.
-fn name_of(element: &Node) -> Option<String> {
+fn name_of(element: &SpannedValue) -> Option<String> {
     let fields = element.map()?;
     if let Some(key) = name_key(fields) {
         return get(fields, key)?.text().map(|name| name.trim().to_owned());
@@ -195,55 +195,55 @@ fn name_of(element: &Node) -> Option<String> {
         return Some(name_of_url(&url).to_string());
     }
     let words = |key: &str| match get(fields, key).map(|node| &node.tree) {
-        Some(Tree::Text(text)) => vec![text.clone()],
-        Some(Tree::List(words)) => words.iter().filter_map(Node::scalar).collect(),
-        Some(Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Map(_)) | None => Vec::new(),
+        Some(ValueContent::Text(text)) => vec![text.clone()],
+        Some(ValueContent::List(words)) => words.iter().filter_map(SpannedValue::scalar).collect(),
+        Some(ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Map(_)) | None => Vec::new(),
     };
     let mut line = words("command");
     line.extend(words("args"));
     Some(name_of_command(&line).to_string())
 }
 
-fn is_gemini(root: &[Field], servers: &[Field]) -> bool {
+fn is_gemini(root: &[SpannedField], servers: &[SpannedField]) -> bool {
     let (inner, top) = GEMINI;
-    let has = |node: &Node| inner.iter().any(|key| node.get(key).is_some());
+    let has = |node: &SpannedValue| inner.iter().any(|key| node.get(key).is_some());
     top.iter().any(|key| get(root, key).is_some()) || servers.iter().any(|field| has(&field.value))
 }
 
 /// Adds the tools that opencode's `tools` hides to the servers.
-fn opencode_tools(root: &Node, servers: &mut [Field]) {
-    let tools = root.get("tools").and_then(Node::map).unwrap_or_default();
+fn opencode_tools(root: &SpannedValue, servers: &mut [SpannedField]) {
+    let tools = root.get("tools").and_then(SpannedValue::map).unwrap_or_default();
     for server in servers {
         let off = tools
             .iter()
             .filter(|field| field.value.switch() == Some(false));
         let globs = off.filter_map(|field| {
             let glob = of_opencode(&field.name, &server.name)?;
-            Some(Node::of_text(&field.at, glob))
+            Some(SpannedValue::of_text(&field.at, glob))
         });
         let globs: Vec<_> = globs.collect();
         if let Some(first) = globs.first() {
             let at = first.at.clone();
-            let tree = Tree::List(globs);
-            set(server, super::adapt::GLOBS_DENIED, Node { at, tree });
+            let tree = ValueContent::List(globs);
+            set(server, super::adapt::GLOBS_DENIED, SpannedValue { at, tree });
         }
     }
 }
 
 /// Sets a field of a server, replacing an existing one.
-fn set(server: &mut Field, key: &str, value: Node) {
-    if let Tree::Map(fields) = &mut server.value.tree {
+fn set(server: &mut SpannedField, key: &str, value: SpannedValue) {
+    if let ValueContent::Map(fields) = &mut server.value.tree {
         fields.retain(|field| field.name != key);
-        fields.push(Field::new(key, value));
+        fields.push(SpannedField::new(key, value));
     }
 }
 
 /// Disables the servers that a top-level list disables.
-fn switch_off(root: &Node, servers: &mut [Field]) {
+fn switch_off(root: &SpannedValue, servers: &mut [SpannedField]) {
     let names = |path: &[&str]| {
         let list = path.iter().try_fold(root, |node, key| node.get(key));
-        let list = list.and_then(Node::list)?;
-        Some(list.iter().filter_map(Node::scalar).collect::<Vec<_>>())
+        let list = list.and_then(SpannedValue::list)?;
+        Some(list.iter().filter_map(SpannedValue::scalar).collect::<Vec<_>>())
     };
     for server in servers {
         let is_named = |names: &Vec<String>| names.contains(&server.name);
@@ -257,24 +257,24 @@ fn switch_off(root: &Node, servers: &mut [Field]) {
                 .any(|it| !is_named(&it));
         if is_off {
             let at = server.at.clone();
-            let tree = Tree::Switch(true);
-            set(server, "disabled", Node { at, tree });
+            let tree = ValueContent::Switch(true);
+            set(server, "disabled", SpannedValue { at, tree });
         }
     }
 }
 
 /// The servers that Claude Code keeps for single projects, those that a project switches off included.
-pub(super) fn projects(root: &Node) -> Vec<Project> {
-    let projects = root.get("projects").and_then(Node::map).unwrap_or_default();
+pub(super) fn projects(root: &SpannedValue) -> Vec<ClaudeProject> {
+    let projects = root.get("projects").and_then(SpannedValue::map).unwrap_or_default();
     let mut found = Vec::new();
     for field in last_of_each(projects) {
-        let servers = field.value.get("mcpServers").and_then(Node::map);
+        let servers = field.value.get("mcpServers").and_then(SpannedValue::map);
         let mut servers = servers.unwrap_or_default().to_vec();
         if servers.is_empty() {
             continue;
         }
         switch_off(&field.value, &mut servers);
-        found.push(Project {
+        found.push(ClaudeProject {
             path: field.name.clone(),
             servers,
         });
@@ -283,17 +283,17 @@ pub(super) fn projects(root: &Node) -> Vec<Project> {
 }
 
 /// Returns the values that VS Code asks its user for.
-fn inputs(root: &Node) -> Vec<Input> {
+fn inputs(root: &SpannedValue) -> Vec<VsCodeInput> {
     let list = root
         .get("inputs")
         .or_else(|| root.get("mcp")?.get("inputs"));
-    let list = list.and_then(Node::list).unwrap_or_default();
-    let input = |node: &Node| {
-        Some(Input {
+    let list = list.and_then(SpannedValue::list).unwrap_or_default();
+    let input = |node: &SpannedValue| {
+        Some(VsCodeInput {
             id: node.get("id")?.scalar()?,
             description: node
                 .get("description")
-                .and_then(Node::text)
+                .and_then(SpannedValue::text)
                 .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")),
         })
     };
@@ -301,9 +301,9 @@ fn inputs(root: &Node) -> Vec<Input> {
 }
 
 /// Returns the other fields at the top level.
-fn rest(root: &[Field], label: &str, dialect: Dialect, servers: &[Field]) -> Vec<Field> {
+fn rest(root: &[SpannedField], label: &str, dialect: ClientDialect, servers: &[SpannedField]) -> Vec<SpannedField> {
     let used = label.split('.').next().unwrap_or_default();
-    let is_used = |field: &Field| {
+    let is_used = |field: &SpannedField| {
         let name = field.name.as_str();
         let is_off = OFF.iter().chain(ON).any(|path| path == &[name]);
         name == used

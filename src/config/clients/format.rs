@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The language of a configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum ConfigFormat {
     /// JSON, with or without comments.
     Json,
     /// YAML.
@@ -13,7 +13,7 @@ pub(crate) enum Format {
     Toml,
 }
 
-impl Format {
+impl ConfigFormat {
     /// Detects the language by the first line with content. If that is ambiguous, the file extension decides.
     pub(crate) fn of(path: &Path, text: &str) -> Self {
         let text = text.trim_start_matches('\u{feff}').trim_start();
@@ -73,23 +73,23 @@ mod tests {
     #[test]
     fn a_file_is_told_by_its_first_line() {
         for (name, text, format) in [
-            ("x", "\u{feff}// comment\n{}", Format::Json),
-            ("x", "[ {\"command\": \"x\"} ]", Format::Json),
-            ("x.yaml", "{}", Format::Json),
-            ("x", "# comment\n\nmcpServers:\n  a: {}", Format::Yaml),
-            ("x", "\"mcp.x\" : 1", Format::Yaml),
-            ("x", "---\nname = 1", Format::Yaml),
-            ("x", "- name: a", Format::Yaml),
-            ("x.YML", "anything", Format::Yaml),
-            ("x", "[bridges.x]", Format::Toml),
-            ("x", "[[a]]", Format::Toml),
-            ("x", "url = \"http://x\"", Format::Toml),
-            ("x", "a.b = \"c: d\"", Format::Toml),
-            ("x", "x:1", Format::Toml),
-            ("x", "", Format::Toml),
-            ("x", "[\"a\"]\nb = 1", Format::Toml),
+            ("x", "\u{feff}// comment\n{}", ConfigFormat::Json),
+            ("x", "[ {\"command\": \"x\"} ]", ConfigFormat::Json),
+            ("x.yaml", "{}", ConfigFormat::Json),
+            ("x", "# comment\n\nmcpServers:\n  a: {}", ConfigFormat::Yaml),
+            ("x", "\"mcp.x\" : 1", ConfigFormat::Yaml),
+            ("x", "---\nname = 1", ConfigFormat::Yaml),
+            ("x", "- name: a", ConfigFormat::Yaml),
+            ("x.YML", "anything", ConfigFormat::Yaml),
+            ("x", "[bridges.x]", ConfigFormat::Toml),
+            ("x", "[[a]]", ConfigFormat::Toml),
+            ("x", "url = \"http://x\"", ConfigFormat::Toml),
+            ("x", "a.b = \"c: d\"", ConfigFormat::Toml),
+            ("x", "x:1", ConfigFormat::Toml),
+            ("x", "", ConfigFormat::Toml),
+            ("x", "[\"a\"]\nb = 1", ConfigFormat::Toml),
         ] {
-            assert_eq!(Format::of(Path::new(name), text), format, "{name} {text}");
+            assert_eq!(ConfigFormat::of(Path::new(name), text), format, "{name} {text}");
         }
     }
 }

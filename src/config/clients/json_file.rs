@@ -3,8 +3,8 @@
 use jsonc_parser::{CollectOptions, ParseOptions, ast::Value, common::Ranged, parse_to_ast};
 
 use crate::config::clients::{
-    Broken,
-    tree::{Field, Node, Tree},
+    ClientSyntaxError,
+    tree::{SpannedField, SpannedValue, ValueContent},
 };
 
 /// The parser options: comments and trailing commas in otherwise plain JSON.
@@ -24,12 +24,12 @@ fn options() -> ParseOptions {
 }
 
 /// Parses a text. `None` means that it contains nothing but comments.
-pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
+pub(super) fn parse(text: &str) -> Result<Option<SpannedValue>, ClientSyntaxError> {
     match parse_to_ast(text, &CollectOptions::default(), &options()) {
         Ok(parsed) => Ok(parsed.value.as_ref().map(node)),
         Err(error) => {
             let range = error.range();
-            Err(Broken {
+            Err(ClientSyntaxError {
                 at: range.start..range.end,
                 message: format!("the JSON is not valid: {}", error.kind()),
             })
@@ -38,27 +38,27 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
 }
 
 /// Converts a value. The parser limits the nesting depth.
-fn node(value: &Value<'_>) -> Node {
+fn node(value: &Value<'_>) -> SpannedValue {
     let tree = match value {
-        Value::StringLit(text) => Tree::Text(text.value.clone().into_owned()),
-        Value::NumberLit(number) => Tree::Number(number.value.to_owned()),
-        Value::BooleanLit(switch) => Tree::Switch(switch.value),
-        Value::NullKeyword(_) => Tree::Null,
-        Value::Array(array) => Tree::List(array.elements.iter().map(node).collect()),
+        Value::StringLit(text) => ValueContent::Text(text.value.clone().into_owned()),
+        Value::NumberLit(number) => ValueContent::Number(number.value.to_owned()),
+        Value::BooleanLit(switch) => ValueContent::Switch(switch.value),
+        Value::NullKeyword(_) => ValueContent::Null,
+        Value::Array(array) => ValueContent::List(array.elements.iter().map(node).collect()),
         Value::Object(object) => {
             let fields = object.properties.iter().map(|property| {
                 let range = property.name.range();
-                Field {
+                SpannedField {
                     name: property.name.as_str().to_owned(),
                     at: range.start..range.end,
                     value: node(&property.value),
                 }
             });
-            Tree::Map(fields.collect())
+            ValueContent::Map(fields.collect())
         }
     };
     let range = value.range();
-    Node {
+    SpannedValue {
         at: range.start..range.end,
         tree,
     }

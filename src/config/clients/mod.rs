@@ -19,10 +19,10 @@ mod yaml_file;
 
 use std::path::Path;
 
-pub(crate) use adapt::{Server, is_script, own_variables};
-pub(crate) use format::Format;
-pub(crate) use placeholders::{Rewritten, Style, Variable, alone, rewrite};
-pub(crate) use tree::{At, Field, Node, Tree, last_of_each};
+pub(crate) use adapt::{AdaptedServer, is_script, own_variables};
+pub(crate) use format::ConfigFormat;
+pub(crate) use placeholders::{RewrittenText, PlaceholderStyle, PlaceholderVariable, alone, rewrite};
+pub(crate) use tree::{At, SpannedField, SpannedValue, ValueContent, last_of_each};
 
 /// The maximum size of a file.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -35,18 +35,18 @@ pub(crate) struct ClientFile {
     /// The path of the servers: `mcpServers`, `mcp.servers`; empty without one.
     pub(crate) label: String,
     /// The client's special rules.
-    pub(crate) dialect: Dialect,
+    pub(crate) dialect: ClientDialect,
     /// The servers by name, unchanged.
-    pub(crate) servers: Vec<Field>,
+    pub(crate) servers: Vec<SpannedField>,
     /// The values that VS Code asks its user for.
-    pub(crate) inputs: Vec<Input>,
+    pub(crate) inputs: Vec<VsCodeInput>,
     /// The other fields at the top level.
-    pub(crate) rest: Vec<Field>,
+    pub(crate) rest: Vec<SpannedField>,
 }
 
 /// The special rules of the client that a file belongs to.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Dialect {
+pub(crate) struct ClientDialect {
     /// mcpo can read the file, so its errors are used.
     pub(crate) is_mcpo: bool,
     /// opencode: `{file:PATH}`, and `timeout` means the connect timeout.
@@ -57,7 +57,7 @@ pub(crate) struct Dialect {
 
 /// One of VS Code's `inputs`.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Input {
+pub(crate) struct VsCodeInput {
     /// The ID in `${input:ID}`.
     pub(crate) id: String,
     /// The prompt for the user, on one line.
@@ -66,7 +66,7 @@ pub(crate) struct Input {
 
 /// A text that cannot be parsed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
+pub(crate) struct ClientSyntaxError {
     /// The position.
     pub(crate) at: At,
     /// The reason.
@@ -75,18 +75,18 @@ pub(crate) struct Broken {
 
 /// Why a file cannot be used.
 #[derive(Debug)]
-pub(crate) enum Unread {
+pub(crate) enum ClientFileError {
     /// It cannot be parsed.
-    Broken(Broken),
+    Broken(ClientSyntaxError),
     /// It contains no server. The text describes what it contains.
     NoServers(String),
 }
 
 /// Whether a file belongs to another client and is not a `bridges.toml`.
 pub(crate) fn is_foreign(path: &Path, text: &str) -> bool {
-    match Format::of(path, text) {
-        Format::Json | Format::Yaml => true,
-        Format::Toml => is_codex(text),
+    match ConfigFormat::of(path, text) {
+        ConfigFormat::Json | ConfigFormat::Yaml => true,
+        ConfigFormat::Toml => is_codex(text),
     }
 }
 
@@ -104,36 +104,36 @@ fn is_codex(text: &str) -> bool {
 
 /// Parses a text and finds its servers. A text that may be a `bridges.toml` is parsed as JSON, as mcpo does
 /// with every file.
-pub(crate) fn read(path: &Path, text: &str) -> Result<ClientFile, Unread> {
-    let format = match Format::of(path, text) {
-        Format::Toml if !is_codex(text) => Format::Json,
+pub(crate) fn read(path: &Path, text: &str) -> Result<ClientFile, ClientFileError> {
+    let format = match ConfigFormat::of(path, text) {
+        ConfigFormat::Toml if !is_codex(text) => ConfigFormat::Json,
         format => format,
     };
     read_as(format, text)
 }
 
 /// Parses a text in its detected language.
-pub(crate) fn read_any(path: &Path, text: &str) -> Result<ClientFile, Unread> {
-    read_as(Format::of(path, text), text)
+pub(crate) fn read_any(path: &Path, text: &str) -> Result<ClientFile, ClientFileError> {
+    read_as(ConfigFormat::of(path, text), text)
 }
 
 /// The servers that Claude Code keeps for one project, in `projects` of `~/.claude.json`.
 #[derive(Debug)]
-pub(crate) struct Project {
+pub(crate) struct ClaudeProject {
     /// Its folder.
     pub(crate) path: String,
     /// Its servers by name.
-    pub(crate) servers: Vec<Field>,
+    pub(crate) servers: Vec<SpannedField>,
 }
 
 /// The same as [`read_any`], with the servers of single projects, of which there may be nothing else.
 pub(crate) fn read_with_projects(
     path: &Path,
     text: &str,
-) -> Result<(ClientFile, Vec<Project>), Unread> {
-    let root = match Format::of(path, text) {
-        Format::Json => json_file::parse(text).ok().flatten(),
-        Format::Yaml | Format::Toml => None,
+) -> Result<(ClientFile, Vec<ClaudeProject>), ClientFileError> {
+    let root = match ConfigFormat::of(path, text) {
+        ConfigFormat::Json => json_file::parse(text).ok().flatten(),
+        ConfigFormat::Yaml | ConfigFormat::Toml => None,
     };
     let projects = root.as_ref().map(find::projects).unwrap_or_default();
     match read_any(path, text) {
@@ -143,10 +143,10 @@ pub(crate) fn read_with_projects(
             }
             Ok((file, projects))
         }
-        Err(Unread::NoServers(_)) if !projects.is_empty() => {
+        Err(ClientFileError::NoServers(_)) if !projects.is_empty() => {
             let file = ClientFile {
                 label: "mcpServers".to_owned(),
-                dialect: Dialect::default(),
+                dialect: ClientDialect::default(),
                 servers: Vec::new(),
                 inputs: Vec::new(),
                 rest: Vec::new(),
@@ -157,31 +157,31 @@ pub(crate) fn read_with_projects(
     }
 }
 
-fn read_as(format: Format, text: &str) -> Result<ClientFile, Unread> {
+fn read_as(format: ConfigFormat, text: &str) -> Result<ClientFile, ClientFileError> {
     let root = match format {
-        Format::Json => json_file::parse(text),
-        Format::Yaml => yaml_file::parse(text),
-        Format::Toml => toml_file::parse(text).map(Some),
+        ConfigFormat::Json => json_file::parse(text),
+        ConfigFormat::Yaml => yaml_file::parse(text),
+        ConfigFormat::Toml => toml_file::parse(text).map(Some),
     };
-    let root = root.map_err(Unread::Broken)?;
+    let root = root.map_err(ClientFileError::Broken)?;
     let found = root.as_ref().and_then(|root| find::find(root, format));
-    found.ok_or_else(|| Unread::NoServers(found_instead(root.as_ref())))
+    found.ok_or_else(|| ClientFileError::NoServers(found_instead(root.as_ref())))
 }
 
 /// Describes the contents of a file without servers.
-fn found_instead(root: Option<&Node>) -> String {
+fn found_instead(root: Option<&SpannedValue>) -> String {
     let Some(root) = root else {
         return "the file is empty".to_owned();
     };
     let fields = match &root.tree {
-        Tree::Map(fields) => last_of_each(fields),
-        Tree::List(elements) if elements.is_empty() => {
+        ValueContent::Map(fields) => last_of_each(fields),
+        ValueContent::List(elements) if elements.is_empty() => {
             return "the file has an empty list".to_owned();
         }
-        Tree::List(_) => {
+        ValueContent::List(_) => {
             return "the file has a list, and no element has `command` or `url`".to_owned();
         }
-        Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => {
+        ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) => {
             return "the file has one value instead of a table".to_owned();
         }
     };
@@ -191,7 +191,7 @@ fn found_instead(root: Option<&Node>) -> String {
     if fields.iter().any(|field| field.name == "bridges") {
         return "the file has `bridges`, so it is a `bridges.toml` already".to_owned();
     }
-    let name = |field: &&Field| format!("`{}`", cut(&field.name, 40));
+    let name = |field: &&SpannedField| format!("`{}`", cut(&field.name, 40));
     let mut names: Vec<_> = fields.iter().take(NAMED_MAX).map(name).collect();
     if fields.len() > NAMED_MAX {
         names.push("…".to_owned());

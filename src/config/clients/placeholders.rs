@@ -21,7 +21,7 @@ const BUILTIN: &[(&str, &str)] = &[
 
 /// The placeholder syntax of a value.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Style<'s> {
+pub(crate) struct PlaceholderStyle<'s> {
     /// `$NAME` is a placeholder anywhere, as in Gemini CLI.
     pub(crate) is_dollar: bool,
     /// `{file:PATH}` is a placeholder, as in opencode.
@@ -34,18 +34,18 @@ pub(crate) struct Style<'s> {
 
 /// A value with converted references.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rewritten {
+pub(crate) struct RewrittenText {
     /// The value.
     pub(crate) text: String,
     /// The variables that it needs.
-    pub(crate) variables: Vec<Variable>,
+    pub(crate) variables: Vec<PlaceholderVariable>,
     /// Whether it refers to variables or files.
     pub(crate) has_references: bool,
 }
 
 /// A variable that replaces a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Variable {
+pub(crate) struct PlaceholderVariable {
     /// The name.
     pub(crate) name: String,
     /// The placeholder, as written.
@@ -57,8 +57,8 @@ pub(crate) struct Variable {
 }
 
 /// Converts a value.
-pub(crate) fn rewrite(text: &str, style: Style<'_>) -> Rewritten {
-    let mut rewritten = Rewritten::default();
+pub(crate) fn rewrite(text: &str, style: PlaceholderStyle<'_>) -> RewrittenText {
+    let mut rewritten = RewrittenText::default();
     scan(text, style, 0, &mut rewritten);
     rewritten
 }
@@ -74,7 +74,7 @@ pub(crate) fn alone(text: &str) -> Option<&str> {
     is_variable(name).then_some(name)
 }
 
-fn scan(text: &str, style: Style<'_>, depth: usize, into: &mut Rewritten) {
+fn scan(text: &str, style: PlaceholderStyle<'_>, depth: usize, into: &mut RewrittenText) {
     if is_copilot_secret(text) {
         into.add(text, text, None, None);
         return;
@@ -107,9 +107,9 @@ fn is_copilot_secret(text: &str) -> bool {
 fn dollar(
     rest: &str,
     before: Option<char>,
-    style: Style<'_>,
+    style: PlaceholderStyle<'_>,
     depth: usize,
-    into: &mut Rewritten,
+    into: &mut RewrittenText,
 ) -> usize {
     let Some(after) = rest.strip_prefix("${") else {
         return bare(rest, before, style, into);
@@ -159,8 +159,8 @@ fn dollar(
 }
 
 /// Converts the text inside a placeholder.
-fn nested(text: &str, style: Style<'_>, depth: usize, into: &mut Rewritten) -> String {
-    let mut inner = Rewritten::default();
+fn nested(text: &str, style: PlaceholderStyle<'_>, depth: usize, into: &mut RewrittenText) -> String {
+    let mut inner = RewrittenText::default();
     if depth < DEPTH_MAX {
         scan(text, style, depth + 1, &mut inner);
     }
@@ -200,7 +200,7 @@ fn is_word(name: &str) -> bool {
 }
 
 /// `$NAME`
-fn bare(rest: &str, before: Option<char>, style: Style<'_>, into: &mut Rewritten) -> usize {
+fn bare(rest: &str, before: Option<char>, style: PlaceholderStyle<'_>, into: &mut RewrittenText) -> usize {
     let after = rest.strip_prefix('$').unwrap_or_default();
     let end = after.find(|it: char| !(it.is_ascii_alphanumeric() || it == '_'));
     let name = after.get(..end.unwrap_or(after.len())).unwrap_or_default();
@@ -219,7 +219,7 @@ fn bare(rest: &str, before: Option<char>, style: Style<'_>, into: &mut Rewritten
 }
 
 /// `{env:NAME}`, `{file:PATH}`, `{{NAME}}`
-fn brace(rest: &str, style: Style<'_>, into: &mut Rewritten) -> usize {
+fn brace(rest: &str, style: PlaceholderStyle<'_>, into: &mut RewrittenText) -> usize {
     let closed = |open: &str, close: &str| {
         let inner = window(rest.strip_prefix(open)?).split_once(close)?.0;
         Some((inner.to_owned(), open.len() + inner.len() + close.len()))
@@ -253,7 +253,7 @@ fn brace(rest: &str, style: Style<'_>, into: &mut Rewritten) -> usize {
     0
 }
 
-impl Rewritten {
+impl RewrittenText {
     fn reference(&mut self, name: &str, default: Option<String>) {
         self.text.push_str("${");
         self.text.push_str(name);
@@ -268,7 +268,7 @@ impl Rewritten {
     fn add(&mut self, name: &str, written: &str, input: Option<String>, default: Option<String>) {
         let has_default = default.is_some();
         self.reference(name, default);
-        self.variables.push(Variable {
+        self.variables.push(PlaceholderVariable {
             name: name.to_owned(),
             written: written.to_owned(),
             input,
@@ -283,7 +283,7 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: Style<'_> = Style {
+    const PLAIN: PlaceholderStyle<'_> = PlaceholderStyle {
         is_dollar: false,
         is_braces: false,
         is_script: false,
@@ -332,18 +332,18 @@ mod tests {
 
     #[test]
     fn clients_have_placeholders_of_their_own() {
-        let gemini = Style {
+        let gemini = PlaceholderStyle {
             is_dollar: true,
             ..PLAIN
         };
         assert_eq!(rewrite("pa$word/$A", gemini).text, "pa${word}/${A}");
-        let opencode = Style {
+        let opencode = PlaceholderStyle {
             is_braces: true,
             ..PLAIN
         };
         let files = rewrite("{file:~/k} {file:./k}", opencode).text;
         assert_eq!(files, "${file:${HOME}/k} ${file:./k}");
-        let script = Style {
+        let script = PlaceholderStyle {
             is_script: true,
             ..PLAIN
         };
@@ -351,7 +351,7 @@ mod tests {
             rewrite("for i in $A; do ${i} ${TOKEN}", script).text,
             "for i in $A; do $${i} ${TOKEN}"
         );
-        let own = Style {
+        let own = PlaceholderStyle {
             own: &["AUTH"],
             ..PLAIN
         };
@@ -407,7 +407,7 @@ mod tests {
             ),
         ) {
             let text = words.concat();
-            for style in [PLAIN, Style { is_dollar: true, is_braces: true, ..PLAIN }, Style { is_script: true, ..PLAIN }] {
+            for style in [PLAIN, PlaceholderStyle { is_dollar: true, is_braces: true, ..PLAIN }, PlaceholderStyle { is_script: true, ..PLAIN }] {
                 let ours = rewrite(&text, style).text;
                 prop_assert!(crate::config::read::reference::is_readable(&ours), "{text} became {ours}");
             }

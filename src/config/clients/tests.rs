@@ -1,8 +1,8 @@
 //! Tests of whole files of other clients with `--config`.
 
-use crate::config::{Disabled, Loaded, Transport, load_mcpo, tests::load_named};
+use crate::config::{DisabledReason, LoadedConfig, TransportSettings, load_mcpo, tests::load_named};
 
-fn loaded(file: &str, text: &str, variables: &[(&str, &str)]) -> (Loaded, String) {
+fn loaded(file: &str, text: &str, variables: &[(&str, &str)]) -> (LoadedConfig, String) {
     let (result, shown) = load_named(file, text, variables);
     (result.unwrap_or_else(|_| panic!("{shown}")), shown)
 }
@@ -204,7 +204,7 @@ fn tables_of_other_programs_are_no_servers() {
 fn yaml_and_codex_are_told_by_what_stands_there() {
     let yaml = "mcpServers:\n  a:\n    command: npx\n    args: [x, 1]\n";
     let (found, shown) = loaded("config", yaml, &[]);
-    let Ok(Transport::Stdio(stdio)) = &found.config.bridges[0].transport else {
+    let Ok(TransportSettings::Stdio(stdio)) = &found.config.bridges[0].transport else {
         panic!("a program")
     };
     assert_eq!(stdio.args, ["x", "1"]);
@@ -237,7 +237,7 @@ fn an_env_file_is_read_or_switches_its_bridge_off() {
     std::fs::write(&path, text).unwrap();
     let environment = crate::config::Environment::default();
     let first = crate::config::load(&path, &environment).unwrap();
-    let Err(Disabled(reason)) = &first.config.bridges[0].transport else {
+    let Err(DisabledReason(reason)) = &first.config.bridges[0].transport else {
         panic!("off")
     };
     assert!(
@@ -247,7 +247,7 @@ fn an_env_file_is_read_or_switches_its_bridge_off() {
     assert!(first.sources.contains(&folder.path().join("vars.env")));
     std::fs::write(folder.path().join("vars.env"), "A=file\nB=${x}\n").unwrap();
     let second = crate::config::load(&path, &environment).unwrap();
-    let Ok(Transport::Stdio(stdio)) = &second.config.bridges[0].transport else {
+    let Ok(TransportSettings::Stdio(stdio)) = &second.config.bridges[0].transport else {
         panic!("on")
     };
     assert_eq!(stdio.env["A"].expose(), "own");
@@ -264,7 +264,7 @@ fn mcpos_command_line_keeps_what_mcpo_keeps_and_says_so() {
         "env": {"A": "${NO}", "B": "x ${NO}y", "C": "$NO", "D": "${SET}", "E": "${input:tok}"}}}}"#;
     std::fs::write(&path, text).unwrap();
     let kept = load_mcpo(&path, &environment, &children).unwrap();
-    let Ok(Transport::Stdio(stdio)) = &kept.config.bridges[0].transport else {
+    let Ok(TransportSettings::Stdio(stdio)) = &kept.config.bridges[0].transport else {
         panic!("on")
     };
     let env: Vec<_> = stdio

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use crate::config::clients::{
-    Broken,
-    tree::{At, Field, Node, Tree, last_of_each},
+    ClientSyntaxError,
+    tree::{At, SpannedField, SpannedValue, ValueContent, last_of_each},
 };
 
 /// The maximum length of a text.
@@ -20,17 +20,17 @@ const DEPTH_MAX: usize = 64;
 const MERGE: &str = "<<";
 
 /// Parses the single document of a text. `None` means that it contains nothing but comments.
-pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
+pub(super) fn parse(text: &str) -> Result<Option<SpannedValue>, ClientSyntaxError> {
     if text.len() > BYTES_MAX {
         let message = format!("the YAML is larger than {} MiB", BYTES_MAX >> 20);
-        return Err(Broken { at: 0..0, message });
+        return Err(ClientSyntaxError { at: 0..0, message });
     }
-    let places = Places::new(text);
-    let mut builder = Builder::default();
+    let places = ByteOffsets::new(text);
+    let mut builder = YamlTreeBuilder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             let at = places.byte(error.marker().index());
-            Broken {
+            ClientSyntaxError {
                 at: at..at,
                 message: format!("the YAML is not valid: {}", error.info()),
             }
@@ -41,13 +41,13 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
 }
 
 /// Converts character positions, which the parser counts, to byte positions.
-struct Places {
+struct ByteOffsets {
     /// The start of each character; empty if all characters are one byte long.
     starts: Vec<usize>,
     length: usize,
 }
 
-impl Places {
+impl ByteOffsets {
     fn new(text: &str) -> Self {
         let starts = if text.is_ascii() {
             Vec::new()
@@ -74,58 +74,58 @@ impl Places {
 }
 
 /// A list or map that is not complete yet.
-struct Open {
+struct OpenCollection {
     at: At,
     /// The number of its anchor; 0 if it has none.
     anchor: usize,
-    inner: Inner,
+    inner: CollectionContent,
 }
 
-enum Inner {
-    List(Vec<Node>),
+enum CollectionContent {
+    List(Vec<SpannedValue>),
     /// The fields, and a name that waits for its value.
-    Map(Vec<Field>, Option<(String, At)>),
+    Map(Vec<SpannedField>, Option<(String, At)>),
 }
 
 /// The values so far.
 #[derive(Default)]
-struct Builder {
-    root: Option<Node>,
-    open: Vec<Open>,
-    anchors: BTreeMap<usize, Node>,
+struct YamlTreeBuilder {
+    root: Option<SpannedValue>,
+    open: Vec<OpenCollection>,
+    anchors: BTreeMap<usize, SpannedValue>,
     nodes: usize,
 }
 
-impl Builder {
-    fn take(&mut self, event: Event<'_>, at: At) -> Result<(), Broken> {
+impl YamlTreeBuilder {
+    fn take(&mut self, event: Event<'_>, at: At) -> Result<(), ClientSyntaxError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = style == ScalarStyle::Plain && tag.is_none();
                 let tree = if is_plain {
                     plain(&text)
                 } else {
-                    Tree::Text(text.into_owned())
+                    ValueContent::Text(text.into_owned())
                 };
-                self.add(Node { at, tree }, anchor)
+                self.add(SpannedValue { at, tree }, anchor)
             }
-            Event::SequenceStart(_, anchor, _) => self.open(at, anchor, Inner::List(Vec::new())),
+            Event::SequenceStart(_, anchor, _) => self.open(at, anchor, CollectionContent::List(Vec::new())),
             Event::MappingStart(_, anchor, _) => {
-                self.open(at, anchor, Inner::Map(Vec::new(), None))
+                self.open(at, anchor, CollectionContent::Map(Vec::new(), None))
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(&at),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
                     let message = "this alias refers to a value that contains it".to_owned();
-                    return Err(Broken { at, message });
+                    return Err(ClientSyntaxError { at, message });
                 };
-                let node = Node {
+                let node = SpannedValue {
                     at,
                     tree: node.tree.clone(),
                 };
                 self.nodes += count(&node);
                 self.add(node, 0)
             }
-            Event::DocumentStart(..) if self.root.is_some() => Err(Broken {
+            Event::DocumentStart(..) if self.root.is_some() => Err(ClientSyntaxError {
                 at,
                 message: "the file has several YAML documents; keep one of them".to_owned(),
             }),
@@ -134,34 +134,34 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, at: At, anchor: usize, inner: Inner) -> Result<(), Broken> {
+    fn open(&mut self, at: At, anchor: usize, inner: CollectionContent) -> Result<(), ClientSyntaxError> {
         if self.open.len() >= DEPTH_MAX {
             let message = format!("values are nested more than {DEPTH_MAX} deep");
-            return Err(Broken { at, message });
+            return Err(ClientSyntaxError { at, message });
         }
-        self.open.push(Open { at, anchor, inner });
+        self.open.push(OpenCollection { at, anchor, inner });
         Ok(())
     }
 
-    fn close(&mut self, end: &At) -> Result<(), Broken> {
+    fn close(&mut self, end: &At) -> Result<(), ClientSyntaxError> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
         let tree = match open.inner {
-            Inner::List(elements) => Tree::List(elements),
-            Inner::Map(fields, _) => Tree::Map(merged(fields)),
+            CollectionContent::List(elements) => ValueContent::List(elements),
+            CollectionContent::Map(fields, _) => ValueContent::Map(merged(fields)),
         };
         let at = open.at.start..end.end.max(open.at.start);
-        self.add(Node { at, tree }, open.anchor)
+        self.add(SpannedValue { at, tree }, open.anchor)
     }
 
     /// Adds a value to its parent.
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Broken> {
+    fn add(&mut self, node: SpannedValue, anchor: usize) -> Result<(), ClientSyntaxError> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             let message =
                 format!("the YAML has more than {NODES_MAX} values, repeated ones counted");
-            return Err(Broken {
+            return Err(ClientSyntaxError {
                 at: node.at,
                 message,
             });
@@ -172,10 +172,10 @@ impl Builder {
         }
         match self.open.last_mut().map(|open| &mut open.inner) {
             None => self.root = Some(node),
-            Some(Inner::List(elements)) => elements.push(node),
-            Some(Inner::Map(fields, waiting)) => {
+            Some(CollectionContent::List(elements)) => elements.push(node),
+            Some(CollectionContent::Map(fields, waiting)) => {
                 if let Some((name, at)) = waiting.take() {
-                    fields.push(Field {
+                    fields.push(SpannedField {
                         name,
                         at,
                         value: node,
@@ -190,11 +190,11 @@ impl Builder {
 }
 
 /// Returns the name that a value represents, and its position.
-fn name_of(node: Node) -> Result<(String, At), Broken> {
-    let null = (node.tree == Tree::Null).then(|| "null".to_owned());
+fn name_of(node: SpannedValue) -> Result<(String, At), ClientSyntaxError> {
+    let null = (node.tree == ValueContent::Null).then(|| "null".to_owned());
     match node.scalar().or(null) {
         Some(name) => Ok((name, node.at)),
-        None => Err(Broken {
+        None => Err(ClientSyntaxError {
             at: node.at,
             message: "a list or a map cannot be the name of a value".to_owned(),
         }),
@@ -202,21 +202,21 @@ fn name_of(node: Node) -> Result<(String, At), Broken> {
 }
 
 /// The number of values.
-fn count(node: &Node) -> usize {
+fn count(node: &SpannedValue) -> usize {
     match &node.tree {
-        Tree::List(elements) => 1 + elements.iter().map(count).sum::<usize>(),
-        Tree::Map(fields) => {
+        ValueContent::List(elements) => 1 + elements.iter().map(count).sum::<usize>(),
+        ValueContent::Map(fields) => {
             1 + fields
                 .iter()
                 .map(|field| count(&field.value))
                 .sum::<usize>()
         }
-        Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => 1,
+        ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) => 1,
     }
 }
 
 /// Merges the fields of `<<` below the map's own.
-fn merged(fields: Vec<Field>) -> Vec<Field> {
+fn merged(fields: Vec<SpannedField>) -> Vec<SpannedField> {
     if !fields.iter().any(|field| field.name == MERGE) {
         return fields;
     }
@@ -224,17 +224,17 @@ fn merged(fields: Vec<Field>) -> Vec<Field> {
     let mut others = Vec::new();
     for field in fields {
         match field.value.tree {
-            Tree::Map(inner) if field.name == MERGE => others.extend(inner),
-            Tree::List(maps) if field.name == MERGE => {
+            ValueContent::Map(inner) if field.name == MERGE => others.extend(inner),
+            ValueContent::List(maps) if field.name == MERGE => {
                 // Of several maps the first one takes precedence.
                 for map in maps.into_iter().rev() {
-                    if let Tree::Map(inner) = map.tree {
+                    if let ValueContent::Map(inner) = map.tree {
                         others.extend(inner);
                     }
                 }
             }
-            tree => kept.push(Field {
-                value: Node {
+            tree => kept.push(SpannedField {
+                value: SpannedValue {
                     at: field.value.at,
                     tree,
                 },
@@ -243,7 +243,7 @@ fn merged(fields: Vec<Field>) -> Vec<Field> {
             }),
         }
     }
-    let missing: Vec<Field> = last_of_each(&others)
+    let missing: Vec<SpannedField> = last_of_each(&others)
         .into_iter()
         .filter(|other| !kept.iter().any(|field| field.name == other.name))
         .cloned()
@@ -253,11 +253,11 @@ fn merged(fields: Vec<Field>) -> Vec<Field> {
 }
 
 /// Interprets an unquoted word by the core schema of YAML 1.2.
-fn plain(text: &str) -> Tree {
+fn plain(text: &str) -> ValueContent {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => Tree::Null,
-        "true" | "True" | "TRUE" => Tree::Switch(true),
-        "false" | "False" | "FALSE" => Tree::Switch(false),
+        "" | "~" | "null" | "Null" | "NULL" => ValueContent::Null,
+        "true" | "True" | "TRUE" => ValueContent::Switch(true),
+        "false" | "False" | "FALSE" => ValueContent::Switch(false),
         text => {
             let is_number = text.bytes().any(|byte| byte.is_ascii_digit())
                 && text
@@ -265,9 +265,9 @@ fn plain(text: &str) -> Tree {
                     .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
                 && text.parse::<f64>().is_ok();
             if is_number {
-                Tree::Number(text.to_owned())
+                ValueContent::Number(text.to_owned())
             } else {
-                Tree::Text(text.to_owned())
+                ValueContent::Text(text.to_owned())
             }
         }
     }
@@ -297,10 +297,10 @@ mod tests {
         assert_eq!(
             trees,
             [
-                Tree::Number("1".to_owned()),
-                Tree::Text("2".to_owned()),
-                Tree::Switch(true),
-                Tree::Null
+                ValueContent::Number("1".to_owned()),
+                ValueContent::Text("2".to_owned()),
+                ValueContent::Switch(true),
+                ValueContent::Null
             ]
         );
         let first = &list.list().unwrap()[0];

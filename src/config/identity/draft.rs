@@ -7,33 +7,33 @@ use toml::de::DeTable;
 
 use crate::{
     config::{
-        ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Gateway, Issuer, KeyText, OpenWebUi,
-        identity::{gateway, keys::Keys, oidc, open_webui},
-        read::{Reader, SectionRules, Span, keys_of},
+        ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, GatewaySettings, IssuerSettings, ApiKeyValue, OpenWebUiSettings,
+        identity::{gateway, keys::ResolvedApiKeys, oidc, open_webui},
+        read::{ConfigReader, SectionRules, Span, keys_of},
     },
     secret::Secret,
 };
 
 /// `[identity]`: who may call.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Identity {
+pub struct IdentitySettings {
     /// How requests without credentials are treated.
-    pub anonymous: Anonymous,
+    pub anonymous: AnonymousAccess,
     /// `[identity.keys.NAME]`. A key whose text is blank is disabled and not in this list.
     pub keys: Vec<ApiKey>,
     /// mcpo's `--strict-auth`: documents and docs pages need the key too.
     pub strict: bool,
     /// `[identity.open_webui]`
-    pub open_webui: OpenWebUi,
+    pub open_webui: OpenWebUiSettings,
     /// `[identity.gateway]`, if it is enabled.
-    pub gateway: Option<Gateway>,
+    pub gateway: Option<GatewaySettings>,
     /// `[identity.oidc.NAME]`, if enabled.
-    pub oidc: Vec<Issuer>,
+    pub oidc: Vec<IssuerSettings>,
 }
 
 /// How requests without credentials are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anonymous {
+pub enum AnonymousAccess {
     /// They are rejected with 401.
     Refused,
     /// They are accepted, because no key is enabled and only this machine can reach the bridge: the first
@@ -43,13 +43,13 @@ pub enum Anonymous {
     Allowed,
 }
 
-impl Default for Identity {
+impl Default for IdentitySettings {
     fn default() -> Self {
         Self {
-            anonymous: Anonymous::Refused,
+            anonymous: AnonymousAccess::Refused,
             keys: Vec::new(),
             strict: false,
-            open_webui: OpenWebUi::default(),
+            open_webui: OpenWebUiSettings::default(),
             gateway: None,
             oidc: Vec::new(),
         }
@@ -70,24 +70,24 @@ const SUBTABLES: &[&str] = &["keys", "open_webui", "gateway", "oidc"];
 
 /// The section before the listen address is known.
 #[derive(Debug)]
-pub struct Draft {
+pub struct IdentityDraft {
     anonymous: Option<bool>,
     keys: Vec<ApiKey>,
-    open_webui: OpenWebUi,
-    gateway: Option<Gateway>,
-    oidc: Vec<Issuer>,
+    open_webui: OpenWebUiSettings,
+    gateway: Option<GatewaySettings>,
+    oidc: Vec<IssuerSettings>,
     /// Why keys are off.
     off: Vec<String>,
     /// The hint for a section in which nothing is enabled.
     hint: &'static str,
 }
 
-impl Default for Draft {
+impl Default for IdentityDraft {
     fn default() -> Self {
         Self {
             anonymous: None,
             keys: Vec::new(),
-            open_webui: OpenWebUi::default(),
+            open_webui: OpenWebUiSettings::default(),
             gateway: None,
             oidc: Vec::new(),
             off: Vec::new(),
@@ -98,13 +98,13 @@ impl Default for Draft {
 
 /// Reads the section. `has_directory`: whether Open WebUI's database is available.
 pub fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     span: &Span,
     mut table: DeTable<'_>,
     has_directory: bool,
-) -> Draft {
-    let mut draft = Draft::default();
-    let mut keys = Keys::default();
+) -> IdentityDraft {
+    let mut draft = IdentityDraft::default();
+    let mut keys = ResolvedApiKeys::default();
     let known = [keys_of::<IdentityTable>(), SUBTABLES].concat();
     reader.refuse_unknown("identity", &mut table, &known);
     for name in SUBTABLES {
@@ -142,7 +142,7 @@ pub fn read(
 
 /// Takes a subtable out of the section.
 fn section<'i>(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     table: &mut DeTable<'i>,
     name: &str,
 ) -> Option<(Span, DeTable<'i>)> {
@@ -156,7 +156,7 @@ fn section<'i>(
 }
 
 /// Warns that plain headers can name any user.
-fn warn_of_unsigned(reader: &mut Reader<'_>, draft: &Draft, keys: &Keys) {
+fn warn_of_unsigned(reader: &mut ConfigReader<'_>, draft: &IdentityDraft, keys: &ResolvedApiKeys) {
     if let Some((name, at)) = &keys.forwarder
         && draft.open_webui.jwt_secret.is_none()
     {
@@ -166,13 +166,13 @@ fn warn_of_unsigned(reader: &mut Reader<'_>, draft: &Draft, keys: &Keys) {
     }
 }
 
-impl Draft {
+impl IdentityDraft {
     /// The section if the file has none: the key in `MCP_API_KEY`, if that is set.
     pub fn of_environment(environment: &Environment) -> Self {
         let key = environment.get("MCP_API_KEY").map(str::trim);
         let keys = key.filter(|key| !key.is_empty()).map(|key| ApiKey {
             name: "default".to_owned(),
-            key: KeyText::Plain(Secret::new(key)),
+            key: ApiKeyValue::Plain(Secret::new(key)),
             groups: Vec::new(),
             forwards: false,
             workspace: DEFAULT_WORKSPACE.to_owned(),
@@ -194,7 +194,7 @@ impl Draft {
 
     /// Decides who may call, once the listen address is known, and warns of open access. Open access from
     /// other machines must be configured explicitly.
-    pub fn resolve(self, listen: SocketAddr) -> (Identity, Option<Diagnostic>) {
+    pub fn resolve(self, listen: SocketAddr) -> (IdentitySettings, Option<Diagnostic>) {
         let local = listen.ip().is_loopback();
         let has_proof = self.has_proof();
         let open = !has_proof && self.anonymous.is_none() && local;
@@ -214,17 +214,17 @@ impl Draft {
         } else {
             None
         };
-        let identity = Identity {
+        let identity = IdentitySettings {
             anonymous: match (self.anonymous, open) {
-                (Some(true), _) => Anonymous::Allowed,
-                (None, true) => Anonymous::Loopback,
-                (Some(false) | None, _) => Anonymous::Refused,
+                (Some(true), _) => AnonymousAccess::Allowed,
+                (None, true) => AnonymousAccess::Loopback,
+                (Some(false) | None, _) => AnonymousAccess::Refused,
             },
             keys: self.keys,
             open_webui: self.open_webui,
             gateway: self.gateway,
             oidc: self.oidc,
-            ..Identity::default()
+            ..IdentitySettings::default()
         };
         (identity, complaint)
     }

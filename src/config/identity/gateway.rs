@@ -7,7 +7,7 @@ use toml::de::DeTable;
 
 use crate::{
     config::read::{
-        Reader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, keys_of, take, value,
+        ConfigReader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, keys_of, take, value,
     },
     secret::Secret,
 };
@@ -15,7 +15,7 @@ use crate::{
 /// `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Gateway {
+pub struct GatewaySettings {
     /// The addresses of the gateway. Empty: only the secret is checked.
     #[serde(deserialize_with = "value::networks")]
     pub trusted_peers: Vec<IpNet>,
@@ -25,13 +25,13 @@ pub struct Gateway {
     /// The header with the secret. Default `X-Gateway-Secret`.
     #[serde(deserialize_with = "value::header_name")]
     pub secret_header: HeaderName,
-    /// The header with the e-mail address. Default `X-User-Email`.
+    /// The header with the e-mail address. Default `X-CachedUser-EmailClaim`.
     #[serde(deserialize_with = "value::header_name")]
     pub email_header: HeaderName,
-    /// The header with a comma-separated list of groups. Default `X-User-Groups`.
+    /// The header with a comma-separated list of groups. Default `X-CachedUser-Groups`.
     #[serde(deserialize_with = "value::header_name")]
     pub groups_header: HeaderName,
-    /// The header that is `true` for an administrator. Default `X-User-Admin`.
+    /// The header that is `true` for an administrator. Default `X-CachedUser-AdminCaller`.
     #[serde(deserialize_with = "value::header_name")]
     pub admin_header: HeaderName,
     /// The header with the workspace. Default `X-Tenant-ID`.
@@ -45,7 +45,7 @@ pub struct Gateway {
     pub ignore_credentials: bool,
 }
 
-impl Default for Gateway {
+impl Default for GatewaySettings {
     fn default() -> Self {
         Self {
             trusted_peers: Vec::new(),
@@ -88,12 +88,12 @@ struct GatewaySwitch {
 
 /// Reads the section. Mistakes are reported even if it is disabled.
 pub(super) fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     span: &Span,
     mut table: DeTable<'_>,
-) -> Option<Gateway> {
+) -> Option<GatewaySettings> {
     let section = "identity.gateway";
-    let known = [&["enabled"], keys_of::<Gateway>()].concat();
+    let known = [&["enabled"], keys_of::<GatewaySettings>()].concat();
     reader.refuse_unknown(section, &mut table, &known);
     let before = reader.problems.len();
     let switch = take(&mut table, &["enabled"]);
@@ -103,7 +103,7 @@ pub(super) fn read(
         .map_or_else(|| span.clone(), toml::Spanned::span);
     let (switch, _notes) = reader.section::<GatewaySwitch>(section, span, switch, &RULES);
     let is_known = !reader.problems.has_errors_since(before);
-    let (gateway, notes) = reader.section::<Gateway>(section, span, table, &RULES);
+    let (gateway, notes) = reader.section::<GatewaySettings>(section, span, table, &RULES);
     if !switch.unwrap_or_default().enabled {
         if is_known {
             reader.turn_off("a gateway's headers", "`enabled` is false".to_owned());
@@ -118,7 +118,7 @@ pub(super) fn read(
 }
 
 /// Rejects a gateway without a proof of its identity: headers that any client can send prove nothing.
-fn refuse_open_gateway(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, peers: Option<Span>) {
+fn refuse_open_gateway(reader: &mut ConfigReader<'_>, gateway: &GatewaySettings, at: &Span, peers: Option<Span>) {
     if gateway.secret.is_some() {
         return;
     }

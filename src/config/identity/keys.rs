@@ -7,7 +7,7 @@ use toml::{Spanned, de::DeValue};
 
 use crate::{
     config::read::{
-        BadValue, KEY, Reader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed, take,
+        BadValue, KEY, ConfigReader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed, take,
         value,
     },
     name::is_hidden,
@@ -23,7 +23,7 @@ pub struct ApiKey {
     /// The name in logs.
     pub name: String,
     /// The text a caller sends.
-    pub key: KeyText,
+    pub key: ApiKeyValue,
     /// The groups of the key.
     pub groups: Vec<String>,
     /// Whether the key may act on behalf of the user named in the request's headers. Without such headers the
@@ -37,15 +37,15 @@ impl ApiKey {
     /// Whether a text is this key. Takes constant time.
     pub fn matches(&self, text: &str) -> bool {
         match &self.key {
-            KeyText::Plain(key) => key.matches(text),
-            KeyText::Sha256(hash) => Sha256::digest(text).as_slice().ct_eq(hash).into(),
+            ApiKeyValue::Plain(key) => key.matches(text),
+            ApiKeyValue::Sha256(hash) => Sha256::digest(text).as_slice().ct_eq(hash).into(),
         }
     }
 }
 
 /// The value that an API key is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyText {
+pub enum ApiKeyValue {
     /// `key`: the text.
     Plain(Secret),
     /// `key_sha256`: its SHA-256, so that the file contains no secret.
@@ -55,7 +55,7 @@ pub enum KeyText {
 /// The table in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct KeyTable {
+struct ApiKeyTable {
     /// The text that a caller sends. A blank value disables the key.
     #[serde(deserialize_with = "value::secret")]
     key: Option<Secret>,
@@ -78,7 +78,7 @@ const RULES: SectionRules = SectionRules {
 
 /// The enabled keys, and why the others are disabled.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct ResolvedApiKeys {
     /// The enabled keys.
     pub(super) on: Vec<ApiKey>,
     /// The names of the disabled keys, with the reasons.
@@ -87,11 +87,11 @@ pub(super) struct Keys {
     pub(super) forwarder: Option<(String, Span)>,
 }
 
-impl Keys {
+impl ResolvedApiKeys {
     /// Reads one key.
     pub(super) fn read(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut ConfigReader<'_>,
         name: &str,
         value: Spanned<DeValue<'_>>,
     ) {
@@ -120,7 +120,7 @@ impl Keys {
             );
             take(&mut table, &["key", "key_sha256"]);
         }
-        let (table, notes) = reader.section::<KeyTable>(&section, at, table, &RULES);
+        let (table, notes) = reader.section::<ApiKeyTable>(&section, at, table, &RULES);
         let table = table.unwrap_or_default();
         let Some(text) = notes.at("key").or(notes.at("key_sha256")) else {
             if !has_both && notes.is_whole(reader) {
@@ -133,8 +133,8 @@ impl Keys {
             return;
         };
         let key = match (table.key, table.key_sha256) {
-            (Some(key), _) => KeyText::Plain(key),
-            (None, Some(hash)) => KeyText::Sha256(hash),
+            (Some(key), _) => ApiKeyValue::Plain(key),
+            (None, Some(hash)) => ApiKeyValue::Sha256(hash),
             (None, None) => {
                 let why = notes.why_blank("key").or(notes.why_blank("key_sha256"));
                 self.off
@@ -157,7 +157,7 @@ impl Keys {
         });
     }
 
-    fn warn_of_twin(&self, reader: &mut Reader<'_>, name: &str, key: &KeyText, at: &Span) {
+    fn warn_of_twin(&self, reader: &mut ConfigReader<'_>, name: &str, key: &ApiKeyValue, at: &Span) {
         let twin = self.on.iter().find(|other| hash(&other.key) == hash(key));
         if let Some(twin) = twin.map(|twin| &twin.name) {
             reader.warn(
@@ -212,9 +212,9 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     (text.len() == 64).then(|| bytes.try_into().ok())?
 }
 
-fn hash(key: &KeyText) -> [u8; 32] {
+fn hash(key: &ApiKeyValue) -> [u8; 32] {
     match key {
-        KeyText::Plain(text) => Sha256::digest(text.expose()).into(),
-        KeyText::Sha256(hash) => *hash,
+        ApiKeyValue::Plain(text) => Sha256::digest(text.expose()).into(),
+        ApiKeyValue::Sha256(hash) => *hash,
     }
 }

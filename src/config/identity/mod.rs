@@ -1,4 +1,4 @@
-//! `[identity]`: who may call. Each way to authenticate has its own file; [`Draft`] combines them.
+//! `[identity]`: who may call. Each way to authenticate has its own file; [`IdentityDraft`] combines them.
 
 pub(super) mod draft;
 pub(super) mod gateway;
@@ -9,5 +9,5 @@ pub(super) mod open_webui;
 #[cfg(test)]
 mod tests;
 
-pub(super) use draft::{Draft, read};
+pub(super) use draft::{IdentityDraft, read};
 pub(crate) use keys::check_key_name;

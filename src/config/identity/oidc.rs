@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
 use url::{Host, Url};
 
-use crate::config::read::{BadValue, KEY, Parsed, Reader, SectionRules, parsed, value, web_url};
+use crate::config::read::{BadValue, KEY, Parsed, ConfigReader, SectionRules, parsed, value, web_url};
 
 /// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -13,7 +13,7 @@ use crate::config::read::{BadValue, KEY, Parsed, Reader, SectionRules, parsed, v
     clippy::struct_field_names,
     reason = "the field has the name of the claim"
 )]
-pub struct Issuer {
+pub struct IssuerSettings {
     /// The name in logs.
     #[serde(skip)]
     pub name: String,
@@ -69,16 +69,16 @@ pub fn workspace_claim() -> String {
 
 /// Reads one issuer; `None` if it is disabled.
 pub(super) fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     name: &str,
     value: Spanned<DeValue<'_>>,
-) -> Option<Issuer> {
+) -> Option<IssuerSettings> {
     let message = format!("`{name}`: expected a table");
     let hint = format!("write `[identity.oidc.{name}]` and below it `issuer = \"https://…\"`");
     let (at, table) = reader.table_in(value, message, hint)?;
     let at = &at;
     let section = format!("identity.oidc.{name}");
-    let (issuer, notes) = reader.section::<Issuer>(&section, at, table, &RULES);
+    let (issuer, notes) = reader.section::<IssuerSettings>(&section, at, table, &RULES);
     if notes.at("issuer").is_none() && notes.is_whole(reader) {
         reader.refuse(
             at,

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     config::read::{
-        Reader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed, value, web_url,
+        ConfigReader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed, value, web_url,
     },
     secret::Secret,
 };
@@ -16,7 +16,7 @@ use crate::{
 /// `[identity.open_webui]`: the users of Open WebUI. `None` disables a method.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct OpenWebUi {
+pub struct OpenWebUiSettings {
     /// Its `WEBUI_SECRET_KEY`. The bridge verifies session tokens with it and looks the users up in Open
     /// WebUI's database.
     #[serde(deserialize_with = "value::secret")]
@@ -24,7 +24,7 @@ pub struct OpenWebUi {
     /// Its address. Session tokens are verified there if the database is not available.
     #[serde(deserialize_with = "url")]
     pub url: Option<Url>,
-    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-User-Jwt`.
+    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-CachedUser-Jwt`.
     #[serde(deserialize_with = "value::secret")]
     pub jwt_secret: Option<Secret>,
     /// The `aud` with which the signed header is valid without a forwarder's key. Default none.
@@ -40,7 +40,7 @@ pub struct OpenWebUi {
     pub progress: bool,
 }
 
-impl Default for OpenWebUi {
+impl Default for OpenWebUiSettings {
     fn default() -> Self {
         Self {
             secret_key: None,
@@ -54,7 +54,7 @@ impl Default for OpenWebUi {
     }
 }
 
-impl OpenWebUi {
+impl OpenWebUiSettings {
     /// Whether any of its ways to authenticate is enabled.
     pub fn is_on(&self) -> bool {
         self.secret_key.is_some() || self.url.is_some() || self.jwt_secret.is_some()
@@ -77,13 +77,13 @@ const RULES: SectionRules = SectionRules {
 /// Reads the section. A session token of Open WebUI contains only the user's id, so the bridge needs a
 /// database or server to look the user up (docs/access.md).
 pub(super) fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     span: &Span,
     table: DeTable<'_>,
     has_directory: bool,
-) -> OpenWebUi {
+) -> OpenWebUiSettings {
     let section = "identity.open_webui";
-    let (open_webui, notes) = reader.section::<OpenWebUi>(section, span, table, &RULES);
+    let (open_webui, notes) = reader.section::<OpenWebUiSettings>(section, span, table, &RULES);
     let open_webui = open_webui.unwrap_or_default();
     if let Some(why) = notes
         .why_blank("secret_key")

@@ -1,26 +1,26 @@
 //! Tests of `[identity]`.
 
 use crate::config::{
-    Anonymous, Config, Identity, Issuer, KeyText, Loaded, Off,
+    AnonymousAccess, Config, IdentitySettings, IssuerSettings, ApiKeyValue, LoadedConfig, DisabledPart,
     tests::{load_named, refused, taken},
 };
 
 /// Long enough to cause no warning.
 const SECRET: &str = "a-secret-of-thirty-two-characters";
 
-fn load(text: &str, pairs: &[(&str, &str)]) -> (Loaded, String) {
+fn load(text: &str, pairs: &[(&str, &str)]) -> (LoadedConfig, String) {
     let (result, shown) = load_named("bridges.toml", text, pairs);
     (result.unwrap_or_else(|_| panic!("{text}\n{shown}")), shown)
 }
 
-fn identity(text: &str) -> Identity {
+fn identity(text: &str) -> IdentitySettings {
     let (loaded, shown) = load(text, &[("SECRET", SECRET)]);
     assert_eq!(shown, "", "{text}");
     loaded.config.identity
 }
 
-fn off(loaded: &Loaded) -> Vec<String> {
-    let line = |off: &Off| format!("{}: {}", off.what, off.why);
+fn off(loaded: &LoadedConfig) -> Vec<String> {
+    let line = |off: &DisabledPart| format!("{}: {}", off.what, off.why);
     loaded.off.iter().map(line).collect()
 }
 
@@ -29,12 +29,12 @@ fn every_proof_of_the_shipped_file_is_off_while_its_variables_are() {
     let text = std::fs::read_to_string("bridges.toml").unwrap();
     let (loaded, _) = load(&text, &[("WEBUI_SECRET_KEY", " ")]);
     let identity = &loaded.config.identity;
-    assert_eq!(identity.anonymous, Anonymous::Loopback);
+    assert_eq!(identity.anonymous, AnonymousAccess::Loopback);
     assert_eq!(
         *identity,
-        Identity {
-            anonymous: Anonymous::Loopback,
-            ..Identity::default()
+        IdentitySettings {
+            anonymous: AnonymousAccess::Loopback,
+            ..IdentitySettings::default()
         }
     );
     assert_eq!(
@@ -72,7 +72,7 @@ fn the_shipped_file_needs_an_environment_and_nothing_else() {
     let (loaded, shown) = load(&text, &all);
     assert_eq!((shown.as_str(), loaded.off.len()), ("", 0));
     let identity = &loaded.config.identity;
-    assert_eq!(identity.anonymous, Anonymous::Refused);
+    assert_eq!(identity.anonymous, AnonymousAccess::Refused);
     let keys: Vec<_> = identity
         .keys
         .iter()
@@ -176,7 +176,7 @@ fn keys_are_text_or_hash() {
         (b.groups.join("|"), b.workspace.as_str()),
         ("x|y z".to_owned(), "default")
     );
-    assert!(matches!(&b.key, KeyText::Sha256(_)));
+    assert!(matches!(&b.key, ApiKeyValue::Sha256(_)));
     assert!(b.matches("test") && !b.matches("Test") && a.matches(SECRET));
 }
 
@@ -334,7 +334,7 @@ fn sessions_need_a_directory_or_an_address() {
             "[database]\n{database}\n[identity.open_webui]\nsecret_key = '${{SECRET}}'"
         ));
         assert!(identity.open_webui.secret_key.is_some(), "{database}");
-        assert_eq!(identity.anonymous, Anonymous::Refused);
+        assert_eq!(identity.anonymous, AnonymousAccess::Refused);
     }
     let by_url = identity("[identity.open_webui]\nurl = 'http://h:8080'\ncache_ttl = '60s'");
     assert!(by_url.open_webui.is_on());
@@ -430,7 +430,7 @@ fn a_gateway_must_prove_its_identity() {
 fn an_issuer_is_secure_and_has_an_audience() {
     let text = "[identity.oidc.entra]\nissuer = 'https://login.example.org/t/v2.0'\naudience = ['a', 'b, c']\n\
                 jwks_url = 'http://127.0.0.1:1/keys'\nemail_claims = 'mail'\ngroups_claims = []\nworkspace_claim = 'org'";
-    let Issuer {
+    let IssuerSettings {
         name,
         issuer,
         audiences,

@@ -5,10 +5,10 @@ use toml::Spanned;
 
 use crate::config::{
     RemoteKind,
-    bridges::{table::OAuthTable, transport::Kind},
-    clients::Node,
-    mcp::entry::{Entry, text},
-    read::{List, Reader},
+    bridges::{table::OAuthTable, transport::TransportSetting},
+    clients::SpannedValue,
+    mcp::entry::{McpServerEntry, text},
+    read::{ListSetting, ConfigReader},
 };
 
 /// Keys of other clients that have no effect here.
@@ -68,7 +68,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Warns of keys without effect.
-pub fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
+pub fn warn_of_unknown(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) {
     for field in entry.fields {
         let key = field.name.as_str();
         if !KNOWN.contains(&key) && !IGNORED.contains(&key) {
@@ -92,7 +92,7 @@ pub fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
 }
 
 /// Checks `client_header_forwarding`. mcpo validates it but does not use it.
-pub fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
+pub fn check_forwarding(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) {
     let Some(value) = entry.get("client_header_forwarding") else {
         return;
     };
@@ -104,7 +104,7 @@ pub fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
         );
         return;
     };
-    let on = value.get("enabled").and_then(Node::switch) == Some(true);
+    let on = value.get("enabled").and_then(SpannedValue::switch) == Some(true);
     for field in fields {
         let is_switch = field.value.switch().is_some();
         let problem = match field.name.as_str() {
@@ -122,9 +122,9 @@ pub fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
 /// Reads `oauth`, which works only with Streamable HTTP. Of mcpo's settings only the scopes have an effect:
 /// discovery begins at the server itself, and the callback belongs to the bridge.
 pub fn oauth(
-    reader: &mut Reader<'_>,
-    entry: &Entry<'_>,
-    kind: Kind,
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
+    kind: TransportSetting,
 ) -> Option<Spanned<OAuthTable>> {
     let value = entry.get("oauth")?;
     let span = value.at.clone();
@@ -140,7 +140,7 @@ pub fn oauth(
     }
     if !matches!(
         kind,
-        Kind::Remote(RemoteKind::StreamableHttp | RemoteKind::Auto)
+        TransportSetting::Remote(RemoteKind::StreamableHttp | RemoteKind::Auto)
     ) {
         reader.problems.warning(
             &span,
@@ -154,7 +154,7 @@ pub fn oauth(
     let scope = value.get("client_metadata").and_then(|it| it.get("scope"));
     let scopes = scope.and_then(text).map(|text| {
         let span = text.span();
-        Spanned::new(span, List::One(text.into_inner()))
+        Spanned::new(span, ListSetting::One(text.into_inner()))
     });
     let table = OAuthTable {
         scopes,

@@ -3,27 +3,27 @@
 use toml::Spanned;
 
 use crate::config::{
-    clients::{ClientFile, Field, Node, Tree},
-    read::{Reader, Span, Text},
+    clients::{ClientFile, SpannedField, SpannedValue, ValueContent},
+    read::{ConfigReader, Span, Text},
 };
 
 /// One entry of the file.
-pub struct Entry<'v> {
+pub struct McpServerEntry<'v> {
     pub name: &'v str,
     /// The position of its name.
     pub at: Span,
-    pub fields: &'v [Field],
+    pub fields: &'v [SpannedField],
     /// The file that contains it.
     pub file: &'v ClientFile,
     /// Variables that the program receives and may replace itself.
     pub own: &'v [&'v str],
 }
 
-impl Entry<'_> {
+impl McpServerEntry<'_> {
     /// Returns a value, unless it is missing or null.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&SpannedValue> {
         let field = self.fields.iter().find(|field| field.name == key)?;
-        (field.value.tree != Tree::Null).then_some(&field.value)
+        (field.value.tree != ValueContent::Null).then_some(&field.value)
     }
 
     /// Returns the first of some keys that contains a string which is not empty.
@@ -34,7 +34,7 @@ impl Entry<'_> {
     }
 
     /// Adds an error with mcpo's message.
-    pub fn error(&self, reader: &mut Reader<'_>, span: &Span, rest: &str) {
+    pub fn error(&self, reader: &mut ConfigReader<'_>, span: &Span, rest: &str) {
         reader
             .problems
             .error(span, format!("Server '{}' {rest}", self.name));
@@ -42,6 +42,6 @@ impl Entry<'_> {
 }
 
 /// Returns a string and its position.
-pub fn text(value: &Node) -> Option<Text> {
+pub fn text(value: &SpannedValue) -> Option<Text> {
     Some(Spanned::new(value.at.clone(), value.text()?.to_owned()))
 }

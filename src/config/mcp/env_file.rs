@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use crate::{
     config::{
-        Bridge, Diagnostic, Disabled, Transport,
+        BridgeSettings, Diagnostic, DisabledReason, TransportSettings,
         mcp::{
-            entry::{Entry, text},
-            unfilled::{Place, filled},
+            entry::{McpServerEntry, text},
+            unfilled::{PlaceholderLocation, filled},
         },
-        read::{Reader, environment::read_dotenv},
+        read::{ConfigReader, environment::read_dotenv},
     },
     secret::Secret,
 };
@@ -19,8 +19,8 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// Adds the variables of the file. Those in `env` take precedence. A file that cannot be read disables the
 /// bridge.
-pub fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridge) {
-    let Ok(Transport::Stdio(stdio)) = &mut bridge.transport else {
+pub fn add(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, bridge: &mut BridgeSettings) {
+    let Ok(TransportSettings::Stdio(stdio)) = &mut bridge.transport else {
         return;
     };
     let Some(written) = entry.get("envFile").and_then(text) else {
@@ -29,12 +29,12 @@ pub fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridge) {
     if written.get_ref().trim().is_empty() {
         return;
     }
-    let named = filled(reader, entry, Place::Other("envFile"), &written);
+    let named = filled(reader, entry, PlaceholderLocation::Other("envFile"), &written);
     let Some(named) = reader.expand(&named) else {
         return;
     };
     if !named.missing.is_empty() {
-        bridge.transport = Err(Disabled(named.missing.join("; ")));
+        bridge.transport = Err(DisabledReason(named.missing.join("; ")));
         return;
     }
     let path = reader.folder.join(&named.text);
@@ -52,7 +52,7 @@ pub fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridge) {
     let reason = format!("`envFile` {} {problem}", named.text);
     let message = format!("server `{}` is off: {reason}", entry.name);
     reader.problems.warning(&written.span(), message);
-    bridge.transport = Err(Disabled(reason));
+    bridge.transport = Err(DisabledReason(reason));
 }
 
 /// Reads such a file: its variables, and what is odd in it; or why it cannot be read, as the end of a

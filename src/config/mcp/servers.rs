@@ -17,22 +17,22 @@ use toml::{
 
 use crate::{
     config::{
-        Bridge, Disabled, RemoteKind, Transport,
+        BridgeSettings, DisabledReason, RemoteKind, TransportSettings,
         bridges::{
             settle::warn_of_twin,
             table::BridgeTable,
             tool_names::exact_glob,
-            transport::{KINDS, Kind},
+            transport::{KINDS, TransportSetting},
         },
-        clients::{self, ClientFile, Field, Node, Server, Tree, Unread},
+        clients::{self, ClientFile, SpannedField, SpannedValue, AdaptedServer, ValueContent, ClientFileError},
         mcp::{
             checks::{check_forwarding, oauth, warn_of_unknown},
-            entry::{Entry, text},
+            entry::{McpServerEntry, text},
             env_file,
-            unfilled::{Place, filled},
+            unfilled::{PlaceholderLocation, filled},
         },
         naming::nearest_name,
-        read::{Flag, Reader, Text},
+        read::{FlagSetting, ConfigReader, Text},
     },
     name::BridgeName,
     secret::Secret,
@@ -46,21 +46,21 @@ const URLS: &[&str] = &["url", "httpUrl", "serverUrl"];
 /// Reads the file. `children` are environment variables of every child process; those of the file override
 /// them.
 pub fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     path: &Path,
     children: &BTreeMap<String, Secret>,
-) -> Vec<Bridge> {
+) -> Vec<BridgeSettings> {
     let text = reader.problems.text().to_owned();
     let file = match clients::read(path, &text) {
         Ok(file) => file,
-        Err(Unread::Broken(broken)) => {
+        Err(ClientFileError::Broken(broken)) => {
             let problem = reader.problems.error(&broken.at, broken.message);
-            if clients::Format::of(path, &text) == clients::Format::Toml {
+            if clients::ConfigFormat::of(path, &text) == clients::ConfigFormat::Toml {
                 problem.hint("this file must be JSON; `mcp-bridge --config FILE` also reads TOML");
             }
             return Vec::new();
         }
-        Err(Unread::NoServers(found)) => {
+        Err(ClientFileError::NoServers(found)) => {
             let end = text.trim_start().find('{').map_or(0, |at| at + 1);
             reader.refuse(&(0..end), NO_SERVERS, format!(
                 "{found}; write `{{\"mcpServers\": {{\"NAME\": {{\"command\": …}}}}}}`, at least one server"
@@ -87,7 +87,7 @@ pub fn read(
 }
 
 /// Returns the fields of a map. Of two fields with one name the last counts, as in JSON.
-fn warned_last_of_each<'f>(reader: &mut Reader<'_>, fields: &'f [Field]) -> Vec<&'f Field> {
+fn warned_last_of_each<'f>(reader: &mut ConfigReader<'_>, fields: &'f [SpannedField]) -> Vec<&'f SpannedField> {
     let mut seen = BTreeSet::new();
     for field in fields {
         if !seen.insert(field.name.as_str()) {
@@ -102,20 +102,20 @@ fn warned_last_of_each<'f>(reader: &mut Reader<'_>, fields: &'f [Field]) -> Vec<
 }
 
 fn read_server(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     file: &ClientFile,
     name: BridgeName,
-    field: &Field,
+    field: &SpannedField,
     children: &BTreeMap<String, Secret>,
-) -> Option<Bridge> {
+) -> Option<BridgeSettings> {
     let before = reader.problems.len();
     let written = field.value.map();
-    let written: Vec<Field> = warned_last_of_each(reader, written.unwrap_or_default())
+    let written: Vec<SpannedField> = warned_last_of_each(reader, written.unwrap_or_default())
         .into_iter()
         .cloned()
         .collect();
     let server = file.server(&written);
-    let entry = Entry {
+    let entry = McpServerEntry {
         name: &field.name,
         at: field.at.clone(),
         fields: &server.fields,
@@ -139,10 +139,10 @@ fn read_server(
     if let Some(reason) = reason {
         let message = format!("server `{}` is off: {reason}", entry.name);
         reader.problems.warning(&entry.at, message);
-        bridge.transport = Err(Disabled(reason));
+        bridge.transport = Err(DisabledReason(reason));
     }
     env_file::add(reader, &entry, &mut bridge);
-    if let Ok(Transport::Stdio(stdio)) = &mut bridge.transport {
+    if let Ok(TransportSettings::Stdio(stdio)) = &mut bridge.transport {
         for (name, value) in children {
             stdio
                 .env
@@ -178,7 +178,7 @@ fn string(text: Text) -> Spanned<DeValue<'static>> {
 }
 
 /// Validates an entry as mcpo does and converts it to a native table.
-fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<NativeTable> {
+fn table(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, server: &AdaptedServer) -> Option<NativeTable> {
     let before = reader.problems.len();
     let mut denied = disabled_tools(reader, entry).unwrap_or_default();
     denied.extend(globs(entry, "tools_deny").unwrap_or_default());
@@ -189,7 +189,7 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
         let at = entry.at.clone();
         settings.insert(Spanned::new(at.clone(), key.into()), Spanned::new(at, list));
     }
-    let description = entry.filled(reader, &["description"], Place::Other("description"));
+    let description = entry.filled(reader, &["description"], PlaceholderLocation::Other("description"));
     insert(&mut settings, "description", description);
     insert(&mut settings, "timeout", timeout(reader, entry));
     insert(
@@ -209,21 +209,21 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
     let kind = decide(reader, entry)?;
     table.oauth = oauth(reader, entry, kind);
     match kind {
-        Kind::Stdio => {
-            table.server.command = entry.filled(reader, &["command"], Place::Command);
+        TransportSetting::Stdio => {
+            table.server.command = entry.filled(reader, &["command"], PlaceholderLocation::Command);
             table.server.args = args(reader, entry);
-            table.server.env = map(reader, entry, "env", Place::Env);
+            table.server.env = map(reader, entry, "env", PlaceholderLocation::Env);
             table.server.cwd = entry
-                .filled(reader, &["cwd"], Place::Other("cwd"))
+                .filled(reader, &["cwd"], PlaceholderLocation::Other("cwd"))
                 .or_else(|| {
                     let cwd = text(entry.get("options")?.get("cwd")?)?;
-                    Some(filled(reader, entry, Place::Other("cwd"), &cwd))
+                    Some(filled(reader, entry, PlaceholderLocation::Other("cwd"), &cwd))
                 });
         }
-        Kind::Remote(kind) => {
-            table.server.url = entry.filled(reader, URLS, Place::Url);
-            table.server.headers = map(reader, entry, "headers", Place::Header);
-            let word = KINDS.iter().find(|(_, other)| *other == Kind::Remote(kind));
+        TransportSetting::Remote(kind) => {
+            table.server.url = entry.filled(reader, URLS, PlaceholderLocation::Url);
+            table.server.headers = map(reader, entry, "headers", PlaceholderLocation::Header);
+            let word = KINDS.iter().find(|(_, other)| *other == TransportSetting::Remote(kind));
             table.server.transport =
                 word.map(|(word, _)| Spanned::new(entry.at.clone(), (*word).to_owned()));
         }
@@ -235,7 +235,7 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
 /// Chooses between program and URL by mcpo's rules. There, a `url` without `type` means SSE. The bridge tries
 /// both transports, Streamable HTTP first: an SSE server refuses that and is then used as in mcpo, and a
 /// Streamable HTTP server, which mcpo cannot reach without `type`, works too.
-fn decide(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Kind> {
+fn decide(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) -> Option<TransportSetting> {
     let said = entry.text(&["type", "transport"]);
     let kind = said.as_ref().and_then(|text| {
         let plain = |word: &str| word.to_lowercase().replace(['-', '_', ' '], "");
@@ -246,8 +246,8 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Kind> {
     });
     let has_url = entry.text(URLS).is_some();
     match (kind, &said) {
-        (Some(Kind::Remote(kind)), _) if has_url => return Some(Kind::Remote(kind)),
-        (Some(Kind::Remote(_)), Some(said)) => {
+        (Some(TransportSetting::Remote(kind)), _) if has_url => return Some(TransportSetting::Remote(kind)),
+        (Some(TransportSetting::Remote(_)), Some(said)) => {
             let rest = format!("of type '{}' requires a 'url' field", said.get_ref());
             entry.error(reader, &said.span(), &rest);
             return None;
@@ -259,7 +259,7 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Kind> {
             } else {
                 RemoteKind::Auto
             };
-            return Some(Kind::Remote(kind));
+            return Some(TransportSetting::Remote(kind));
         }
         _ => {}
     }
@@ -267,7 +267,7 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Kind> {
         .get("command")
         .map(|command| (command, command.text()))
     {
-        Some((_, Some(command))) if !command.is_empty() => Some(Kind::Stdio),
+        Some((_, Some(command))) if !command.is_empty() => Some(TransportSetting::Stdio),
         Some((other, None)) => {
             entry.error(reader, &other.at, "'command' must be a string");
             None
@@ -281,7 +281,7 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Kind> {
     }
 }
 
-fn args(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text>> {
+fn args(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) -> Option<Vec<Text>> {
     let value = entry.get("args")?;
     let Some(elements) = value.list() else {
         entry.error(reader, &value.at, "'args' must be a list");
@@ -294,9 +294,9 @@ fn args(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text>> {
             continue;
         };
         let place = if clients::is_script(before, arg.get_ref()) {
-            Place::Script
+            PlaceholderLocation::Script
         } else {
-            Place::Arg
+            PlaceholderLocation::Arg
         };
         before = element.text();
         args.push(filled(reader, entry, place, &arg));
@@ -305,10 +305,10 @@ fn args(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text>> {
 }
 
 fn map(
-    reader: &mut Reader<'_>,
-    entry: &Entry<'_>,
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
     key: &str,
-    place: Place,
+    place: PlaceholderLocation,
 ) -> BTreeMap<Text, Text> {
     let Some(value) = entry.get(key) else {
         return BTreeMap::new();
@@ -328,7 +328,7 @@ fn map(
 }
 
 /// Returns a string, or a number or switch that clearly stands for one.
-fn scalar(reader: &mut Reader<'_>, key: &str, value: &Node) -> Option<Text> {
+fn scalar(reader: &mut ConfigReader<'_>, key: &str, value: &SpannedValue) -> Option<Text> {
     if let Some(text) = text(value) {
         return Some(text);
     }
@@ -348,13 +348,13 @@ fn scalar(reader: &mut Reader<'_>, key: &str, value: &Node) -> Option<Text> {
 }
 
 /// Returns tool patterns that are already globs.
-fn globs(entry: &Entry<'_>, key: &str) -> Option<Vec<Text>> {
+fn globs(entry: &McpServerEntry<'_>, key: &str) -> Option<Vec<Text>> {
     let elements = entry.get(key)?.list()?;
     Some(elements.iter().filter_map(text).collect())
 }
 
 /// Reads the disabled tools. The camelCase key takes precedence, even if it is empty.
-fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text>> {
+fn disabled_tools(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) -> Option<Vec<Text>> {
     let value = entry
         .get("disabledTools")
         .or_else(|| entry.get("disabled_tools"))?;
@@ -380,13 +380,13 @@ fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text
 }
 
 /// Reads a timeout in seconds (Cline) or, from 1000 on, in milliseconds (Gemini, `LibreChat`).
-fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Text> {
+fn timeout(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) -> Option<Text> {
     let value = entry.get("timeout")?;
     let span = value.at.clone();
     let written = match &value.tree {
-        Tree::Number(number) => number.parse::<f64>().ok().filter(|number| *number > 0.0),
-        Tree::Text(_) => return entry.filled(reader, &["timeout"], Place::Other("timeout")),
-        Tree::Switch(_) | Tree::Null | Tree::Map(_) | Tree::List(_) => None,
+        ValueContent::Number(number) => number.parse::<f64>().ok().filter(|number| *number > 0.0),
+        ValueContent::Text(_) => return entry.filled(reader, &["timeout"], PlaceholderLocation::Other("timeout")),
+        ValueContent::Switch(_) | ValueContent::Null | ValueContent::Map(_) | ValueContent::List(_) => None,
     };
     let Some(number) = written.filter(|number| *number < 1e12) else {
         reader.warn(
@@ -405,7 +405,7 @@ fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Text> {
 }
 
 /// Reads `disabled` and `enabled`, which mcpo ignores.
-fn enabled(entry: &Entry<'_>) -> Option<Spanned<Flag>> {
+fn enabled(entry: &McpServerEntry<'_>) -> Option<Spanned<FlagSetting>> {
     let switch = |key: &str| {
         let value = entry.get(key)?;
         Some((value.switch()?, value.at.clone()))
@@ -413,5 +413,5 @@ fn enabled(entry: &Entry<'_>) -> Option<Spanned<Flag>> {
     let off = switch("disabled")
         .filter(|(disabled, _)| *disabled)
         .or_else(|| switch("enabled").filter(|(enabled, _)| !*enabled));
-    off.map(|(_, span)| Spanned::new(span, Flag::Plain(false)))
+    off.map(|(_, span)| Spanned::new(span, FlagSetting::Plain(false)))
 }

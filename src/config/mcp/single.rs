@@ -6,10 +6,10 @@ use url::Url;
 
 use crate::{
     config::{
-        Access, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Limits, Loaded, Overrides,
-        Remote, RemoteKind, Server, Stdio, Telemetry, Transport, TransportKind,
+        AccessSettings, AuditSettings, BridgeSettings, Config, Diagnostic, Environment, Flavor, LimitSettings, LoadedConfig, CliOverrides,
+        RemoteSettings, RemoteKind, ServerSettings, StdioSettings, TelemetrySettings, TransportSettings, TransportKind,
         bridges::transport::OWN_NAME,
-        identity::Draft,
+        identity::IdentityDraft,
         naming::{name_of_command, name_of_url},
         read::diagnostic::Severity,
         sections::otlp,
@@ -23,8 +23,8 @@ use crate::{
 pub fn single(
     words: &[String],
     environment: &Environment,
-    overrides: &Overrides,
-) -> Result<Loaded, Vec<Diagnostic>> {
+    overrides: &CliOverrides,
+) -> Result<LoadedConfig, Vec<Diagnostic>> {
     let bridge = match words {
         [] => {
             let hint =
@@ -36,26 +36,26 @@ pub fn single(
         [word] if is_url(word) => remote(word, RemoteKind::Auto)?,
         words => stdio(words, environment),
     };
-    let telemetry = Telemetry {
+    let telemetry = TelemetrySettings {
         otlp: otlp::of_environment(environment).map_err(|problem| vec![*problem])?,
-        ..Telemetry::default()
+        ..TelemetrySettings::default()
     };
-    let mut server = Server::default();
+    let mut server = ServerSettings::default();
     server.listen = overrides.listen.unwrap_or(server.listen);
-    let (identity, complaint) = Draft::of_environment(environment).resolve(server.listen);
+    let (identity, complaint) = IdentityDraft::of_environment(environment).resolve(server.listen);
     let warnings: Vec<_> = complaint.into_iter().collect();
     if warnings.iter().any(|one| one.severity == Severity::Error) {
         return Err(warnings);
     }
-    Ok(Loaded {
+    Ok(LoadedConfig {
         config: Config {
             flavor: Flavor::Native,
             server,
             database: None,
             identity,
-            access: Access::default(),
-            limits: Limits::default(),
-            audit: Audit::off(),
+            access: AccessSettings::default(),
+            limits: LimitSettings::default(),
+            audit: AuditSettings::off(),
             telemetry,
             bridges: vec![bridge],
         },
@@ -67,14 +67,14 @@ pub fn single(
 }
 
 /// Creates a bridge for a program and names it after the program.
-pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
+pub fn stdio(words: &[String], environment: &Environment) -> BridgeSettings {
     let (command, args) = words
         .split_first()
         .map_or((String::new(), &[][..]), |(first, rest)| {
             (first.clone(), rest)
         });
     let own = environment.executable().filter(|_| command == OWN_NAME);
-    let transport = Transport::Stdio(Stdio {
+    let transport = TransportSettings::Stdio(StdioSettings {
         command: own.map_or(command, |own| own.to_string_lossy().into_owned()),
         args: args.to_vec(),
         env: BTreeMap::new(),
@@ -86,7 +86,7 @@ pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
 }
 
 /// Creates a bridge for a URL and names it after the host.
-pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
+pub fn remote(text: &str, kind: RemoteKind) -> Result<BridgeSettings, Vec<Diagnostic>> {
     let url = Url::parse(text)
         .ok()
         .filter(|_| is_url(text))
@@ -96,7 +96,7 @@ pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
             vec![Diagnostic::error("this is not a server URL").with_hint(hint)]
         })?;
     let name = name_of_url(&url);
-    Ok(bridge(name, Transport::Remote(Remote::new(url, kind))))
+    Ok(bridge(name, TransportSettings::Remote(RemoteSettings::new(url, kind))))
 }
 
 /// Whether a word of the command line is a URL and not a program.
@@ -107,24 +107,24 @@ pub fn is_url(word: &str) -> bool {
 /// The connect timeout if none is configured and mcpo has none: a first `npx` or `uvx` downloads the server.
 const FIRST_DOWNLOAD: Duration = Duration::from_mins(5);
 
-fn bridge(name: BridgeName, transport: Transport) -> Bridge {
+fn bridge(name: BridgeName, transport: TransportSettings) -> BridgeSettings {
     let kind = match &transport {
-        Transport::Stdio(_) => TransportKind::Stdio,
-        Transport::Remote(remote) => remote.kind.into(),
+        TransportSettings::Stdio(_) => TransportKind::Stdio,
+        TransportSettings::Remote(remote) => remote.kind.into(),
     };
-    Bridge {
+    BridgeSettings {
         name,
         transport: Ok(transport),
         kind,
         connect_timeout: FIRST_DOWNLOAD,
-        ..Bridge::default()
+        ..BridgeSettings::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Anonymous;
+    use crate::config::AnonymousAccess;
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
@@ -135,24 +135,24 @@ mod tests {
         let loaded = single(
             &words("npx -y @scope/server-time@1 -- x"),
             &Environment::default(),
-            &Overrides::default(),
+            &CliOverrides::default(),
         )
         .unwrap();
         let [bridge] = &loaded.config.bridges[..] else {
             panic!("one bridge")
         };
         assert_eq!(bridge.name.as_str(), "server-time");
-        let Ok(Transport::Stdio(stdio)) = &bridge.transport else {
+        let Ok(TransportSettings::Stdio(stdio)) = &bridge.transport else {
             panic!("a program")
         };
         assert_eq!(stdio.args, ["-y", "@scope/server-time@1", "--", "x"]);
-        assert!(stdio.inherit_env && loaded.config.identity.anonymous == Anonymous::Loopback);
+        assert!(stdio.inherit_env && loaded.config.identity.anonymous == AnonymousAccess::Loopback);
     }
 
     #[test]
     fn a_url_is_a_server_behind_it_and_a_key_closes_the_door() {
         let environment = Environment::of([("MCP_API_KEY", "k")]);
-        let overrides = Overrides {
+        let overrides = CliOverrides {
             listen: Some("0.0.0.0:1".parse().unwrap()),
         };
         let loaded = single(
@@ -162,7 +162,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(loaded.config.bridges[0].name.as_str(), "mcp.example.org");
-        assert_eq!(loaded.config.identity.anonymous, Anonymous::Refused);
+        assert_eq!(loaded.config.identity.anonymous, AnonymousAccess::Refused);
         assert!(single(&words("x"), &Environment::default(), &overrides).is_err());
         assert!(single(&[], &environment, &overrides).is_err());
     }
@@ -171,7 +171,7 @@ mod tests {
     fn our_own_name_is_the_program_that_runs() {
         let environment = Environment::default().with_executable("/opt/mcp-bridge");
         let bridge = stdio(&words("mcp-bridge demo-server"), &environment);
-        let Ok(Transport::Stdio(stdio)) = bridge.transport else {
+        let Ok(TransportSettings::Stdio(stdio)) = bridge.transport else {
             panic!("a program")
         };
         assert_eq!(stdio.command, "/opt/mcp-bridge");

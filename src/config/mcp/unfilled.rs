@@ -4,14 +4,14 @@
 use toml::Spanned;
 
 use crate::config::{
-    clients::{Rewritten, Style, Variable, alone, rewrite},
-    mcp::entry::Entry,
-    read::{Reader, Text, reference::Scope},
+    clients::{RewrittenText, PlaceholderStyle, PlaceholderVariable, alone, rewrite},
+    mcp::entry::McpServerEntry,
+    read::{ConfigReader, Text, reference::ReferenceScope},
 };
 
 /// The position of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum PlaceholderLocation {
     /// A header.
     Header,
     /// A variable of a program.
@@ -28,7 +28,7 @@ pub enum Place {
     Other(&'static str),
 }
 
-impl Place {
+impl PlaceholderLocation {
     /// Returns the key of the value.
     fn key(self) -> &'static str {
         match self {
@@ -42,22 +42,22 @@ impl Place {
     }
 }
 
-impl Entry<'_> {
+impl McpServerEntry<'_> {
     /// Returns the first of some keys that contains a string which is not empty, with its placeholders converted.
-    pub fn filled(&self, reader: &mut Reader<'_>, keys: &[&str], place: Place) -> Option<Text> {
+    pub fn filled(&self, reader: &mut ConfigReader<'_>, keys: &[&str], place: PlaceholderLocation) -> Option<Text> {
         let text = self.text(keys)?;
         Some(filled(reader, self, place, &text))
     }
 }
 
 /// Converts a value to references, with a warning if it needs an unset variable.
-pub fn filled(reader: &mut Reader<'_>, entry: &Entry<'_>, place: Place, text: &Text) -> Text {
+pub fn filled(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, place: PlaceholderLocation, text: &Text) -> Text {
     let own = match place {
-        Place::Arg | Place::Script | Place::Command => entry.own,
-        Place::Header | Place::Env | Place::Url | Place::Other(_) => &[],
+        PlaceholderLocation::Arg | PlaceholderLocation::Script | PlaceholderLocation::Command => entry.own,
+        PlaceholderLocation::Header | PlaceholderLocation::Env | PlaceholderLocation::Url | PlaceholderLocation::Other(_) => &[],
     };
-    let style = Style {
-        is_script: place == Place::Script,
+    let style = PlaceholderStyle {
+        is_script: place == PlaceholderLocation::Script,
         ..entry.file.style(own)
     };
     let rewritten = rewrite(text.get_ref(), style);
@@ -69,7 +69,7 @@ pub fn filled(reader: &mut Reader<'_>, entry: &Entry<'_>, place: Place, text: &T
         }
         return ours;
     }
-    if !matches!(place, Place::Header | Place::Env) || alone(&rewritten.text).is_none() {
+    if !matches!(place, PlaceholderLocation::Header | PlaceholderLocation::Env) || alone(&rewritten.text).is_none() {
         return text.clone();
     }
     let Some(variable) = missing else {
@@ -80,8 +80,8 @@ pub fn filled(reader: &mut Reader<'_>, entry: &Entry<'_>, place: Place, text: &T
 }
 
 /// Returns the first variable that a value needs and that is not set.
-fn missing<'r>(reader: &Reader<'_>, rewritten: &'r Rewritten) -> Option<&'r Variable> {
-    let scope = Scope {
+fn missing<'r>(reader: &ConfigReader<'_>, rewritten: &'r RewrittenText) -> Option<&'r PlaceholderVariable> {
+    let scope = ReferenceScope {
         environment: reader.environment,
         folder: &reader.folder,
         lenient: false,
@@ -99,11 +99,11 @@ fn missing<'r>(reader: &Reader<'_>, rewritten: &'r Rewritten) -> Option<&'r Vari
 }
 
 fn warn(
-    reader: &mut Reader<'_>,
-    entry: &Entry<'_>,
-    place: Place,
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
+    place: PlaceholderLocation,
     text: &Text,
-    variable: &Variable,
+    variable: &PlaceholderVariable,
 ) {
     let what = format!(
         "server `{}`: no value is set for `{}` in `{}`",

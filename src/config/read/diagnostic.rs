@@ -27,7 +27,7 @@ pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,
     /// The position; `None` for a value from the command line.
-    pub place: Option<Place>,
+    pub place: Option<SourceLocation>,
     /// What is wrong, as a phrase.
     pub message: String,
     /// How to fix it.
@@ -36,7 +36,7 @@ pub struct Diagnostic {
 
 /// A part of a line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceLocation {
     /// The file, as the user named it.
     pub file: String,
     /// The line, from 1; 0 for the whole file.
@@ -64,7 +64,7 @@ impl Diagnostic {
 
     /// Creates an error for a whole file, for example if it is unreadable.
     pub fn of_file(file: &str, message: impl Into<String>) -> Self {
-        let place = Place {
+        let place = SourceLocation {
             file: file.to_owned(),
             line: 0,
             column: 0,
@@ -75,7 +75,7 @@ impl Diagnostic {
         Self::new(Severity::Error, Some(place), message)
     }
 
-    fn new(severity: Severity, place: Option<Place>, message: impl Into<String>) -> Self {
+    fn new(severity: Severity, place: Option<SourceLocation>, message: impl Into<String>) -> Self {
         Self {
             severity,
             place,
@@ -157,16 +157,16 @@ impl Display for Diagnostic {
 
 /// A file: its name and text.
 #[derive(Debug)]
-pub struct Source {
+pub struct SourceFile {
     /// The name that the user gave.
     pub file: String,
     /// The text without a byte order mark.
     pub text: String,
 }
 
-impl Source {
+impl SourceFile {
     /// Finds the line of a span. Spans beyond the text are cut.
-    fn place(&self, span: &Span) -> Place {
+    fn place(&self, span: &Span) -> SourceLocation {
         let start = floor(&self.text, span.start);
         let (before, after) = self.text.split_at(start);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -194,7 +194,7 @@ impl Source {
         let length = meant.trim_end().chars().count();
         let (text, indent) = cut(&mask_plain(&mask(&shown)), column);
         let room = text.chars().count().saturating_sub(indent);
-        Place {
+        SourceLocation {
             file: self.file.clone(),
             line: before.matches('\n').count() + 1,
             column: column + 1,
@@ -221,14 +221,14 @@ fn cut(line: &str, column: usize) -> (String, usize) {
 
 /// Collects the problems of one source.
 #[derive(Debug)]
-pub struct Problems {
-    source: Source,
+pub struct DiagnosticCollector {
+    source: SourceFile,
     list: Vec<Diagnostic>,
 }
 
-impl Problems {
+impl DiagnosticCollector {
     /// Creates an empty collection.
-    pub fn new(source: Source) -> Self {
+    pub fn new(source: SourceFile) -> Self {
         Self {
             source,
             list: Vec::new(),
@@ -241,7 +241,7 @@ impl Problems {
     }
 
     /// Returns the position of a span.
-    pub fn place(&self, span: &Span) -> Place {
+    pub fn place(&self, span: &Span) -> SourceLocation {
         self.source.place(span)
     }
 
@@ -267,7 +267,7 @@ impl Problems {
         self.list.push(diagnostic);
     }
 
-    /// The number of problems, for [`Problems::soften`].
+    /// The number of problems, for [`DiagnosticCollector::soften`].
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -497,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_place_is_counted_in_characters() {
-        let source = Source {
+        let source = SourceFile {
             file: "f".to_owned(),
             text: "ä = 1\r\nöö = 2\n".to_owned(),
         };
@@ -506,7 +506,7 @@ mod tests {
         assert_eq!((place.line, place.column, place.length), (2, 6, 1));
         assert_eq!(place.text, "öö = 2");
         assert_eq!(source.place(&(900..9000)).line, 3);
-        let long = Source {
+        let long = SourceFile {
             file: "f".to_owned(),
             text: "x".repeat(100_000) + "y" + &"z".repeat(100_000),
         };

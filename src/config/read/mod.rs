@@ -15,9 +15,9 @@ pub(super) mod value;
 pub(in crate::config) use value::{parsed, reads};
 pub use {
     diagnostic::{Span, nearest},
-    reader::{Reader, Scalar, Text},
+    reader::{ConfigReader, ScalarSetting, Text},
     section::{SECRET_BYTES_MIN, SecretRule, SectionRules, keys_of, take},
-    setting::{Flag, List, is_blank, plain, why_blank},
+    setting::{FlagSetting, ListSetting, is_blank, plain, why_blank},
     value::{
         BadValue, KEY, Parsed, ValueForms, WordSetting, YEAR, duration_up_to, duration_within,
         glob, list_of, web_url, words_of,

@@ -12,8 +12,8 @@ use crate::{
     config::{
         Diagnostic, Environment,
         read::{
-            diagnostic::{Problems, Span, list, nearest},
-            reference::{Expansion, Scope, variables_in},
+            diagnostic::{DiagnosticCollector, Span, list, nearest},
+            reference::{ReferenceExpansion, ReferenceScope, variables_in},
             value::{BadValue, ValueForms},
         },
     },
@@ -49,7 +49,7 @@ const FOREIGN_KEYS: &[(&str, &str)] = &[
 
 /// A disabled part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Off {
+pub struct DisabledPart {
     /// The part: a key by its name, or a way to authenticate.
     pub what: String,
     /// The reason: `MCP_API_KEY is not set`.
@@ -58,7 +58,7 @@ pub struct Off {
 
 /// The context of reading a configuration, and its results.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct ConfigReader<'a> {
     /// The variables for references.
     pub environment: &'a Environment,
     /// The folder of the file.
@@ -68,18 +68,18 @@ pub struct Reader<'a> {
     /// Whether an unset reference stays as written, as with mcpo's command line.
     pub keeps_unset: bool,
     /// The problems.
-    pub problems: Problems,
+    pub problems: DiagnosticCollector,
     /// The files that references named.
     pub files: BTreeSet<PathBuf>,
     /// The parts that a blank value disables.
-    pub off: Vec<Off>,
+    pub off: Vec<DisabledPart>,
     /// Values that must never be shown.
     pub referenced: Vec<Secret>,
     /// The variables that the texts since the start of the last bridge refer to.
     pub variables: BTreeSet<String>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// Reads a table into a struct of optional fields. Invalid keys are reported and dropped, so that one of
     /// them does not hide the next.
     pub fn table<'i, T: Deserialize<'i>>(
@@ -218,8 +218,8 @@ impl Reader<'_> {
     }
 
     /// Replaces the references of a string. A malformed one is reported and returns `None`.
-    pub fn expand(&mut self, text: &Text) -> Option<Expansion> {
-        let scope = Scope {
+    pub fn expand(&mut self, text: &Text) -> Option<ReferenceExpansion> {
+        let scope = ReferenceScope {
             environment: self.environment,
             folder: &self.folder,
             lenient: self.keeps_unset,
@@ -254,7 +254,7 @@ impl Reader<'_> {
 
     /// Records what is disabled, and why.
     pub fn turn_off(&mut self, what: &str, why: String) {
-        self.off.push(Off {
+        self.off.push(DisabledPart {
             what: what.to_owned(),
             why,
         });
@@ -270,14 +270,14 @@ impl Reader<'_> {
 
 /// A number, or a string that contains one, so that references work.
 #[derive(Debug, Clone)]
-pub enum Scalar {
+pub enum ScalarSetting {
     /// `10`
     Integer(i64),
     /// `"${N:-10}"`, `"10 MiB"`
     Text(String),
 }
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de> Deserialize<'de> for ScalarSetting {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let forms = ValueForms {
             expected: "a whole number",

@@ -14,7 +14,7 @@ use crate::{
 
 /// The sources of references.
 #[derive(Debug, Clone, Copy)]
-pub struct Scope<'a> {
+pub struct ReferenceScope<'a> {
     /// Variables.
     pub environment: &'a Environment,
     /// The base folder for a relative `${file:…}`.
@@ -25,7 +25,7 @@ pub struct Scope<'a> {
 
 /// The result of replacing references.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Expansion {
+pub struct ReferenceExpansion {
     /// The text. It is not usable if something is missing.
     pub text: String,
     /// Why values are missing: `GITHUB_TOKEN is not set`.
@@ -44,7 +44,7 @@ pub struct Expansion {
 
 /// A malformed reference.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadReference {
+pub enum ReferenceError {
     /// The closing brace is missing.
     #[error("`${{` has no closing `}}`")]
     Open,
@@ -59,7 +59,7 @@ pub enum BadReference {
 /// The maximum depth of defaults within defaults.
 const DEPTH_MAX: usize = 8;
 
-impl BadReference {
+impl ReferenceError {
     /// Returns how to fix it.
     pub fn hint(&self) -> String {
         match self {
@@ -77,17 +77,17 @@ impl BadReference {
     }
 }
 
-impl Scope<'_> {
+impl ReferenceScope<'_> {
     /// Replaces the references of a text.
-    pub fn expand(&self, text: &str) -> Result<Expansion, BadReference> {
+    pub fn expand(&self, text: &str) -> Result<ReferenceExpansion, ReferenceError> {
         self.expand_at(text, 0)
     }
 
-    fn expand_at(&self, text: &str, depth: usize) -> Result<Expansion, BadReference> {
+    fn expand_at(&self, text: &str, depth: usize) -> Result<ReferenceExpansion, ReferenceError> {
         if depth > DEPTH_MAX {
-            return Err(BadReference::Deep);
+            return Err(ReferenceError::Deep);
         }
-        let mut expansion = Expansion::default();
+        let mut expansion = ReferenceExpansion::default();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
             if let Some(before) = before.strip_suffix('$') {
@@ -106,7 +106,7 @@ impl Scope<'_> {
                     expansion.text.push_str("${");
                     rest = after;
                 }
-                None => return Err(BadReference::Open),
+                None => return Err(ReferenceError::Open),
             }
         }
         expansion.text.push_str(rest);
@@ -118,8 +118,8 @@ impl Scope<'_> {
         &self,
         inner: &str,
         depth: usize,
-        expansion: &mut Expansion,
-    ) -> Result<(), BadReference> {
+        expansion: &mut ReferenceExpansion,
+    ) -> Result<(), ReferenceError> {
         let (name, default) = match inner.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inner, None),
@@ -137,7 +137,7 @@ impl Scope<'_> {
                     keep(inner, expansion);
                     return Ok(());
                 }
-                return Err(BadReference::Name(inner.to_owned()));
+                return Err(ReferenceError::Name(inner.to_owned()));
             }
             let found = self.variable(variable, self.lenient && default.is_none());
             if lint::looks_secret(variable) {
@@ -188,8 +188,8 @@ impl Scope<'_> {
         &self,
         path: &str,
         depth: usize,
-        expansion: &mut Expansion,
-    ) -> Result<Result<String, String>, BadReference> {
+        expansion: &mut ReferenceExpansion,
+    ) -> Result<Result<String, String>, ReferenceError> {
         let named = self.expand_at(path, depth + 1)?;
         expansion.secrets.push(format!("${{file:{path}}}"));
         if let Some(missing) = named.missing.into_iter().next() {
@@ -234,7 +234,7 @@ pub fn variables_in(text: &str, found: &mut BTreeSet<String>) {
 }
 
 /// Leaves a reference as written.
-fn keep(inner: &str, expansion: &mut Expansion) {
+fn keep(inner: &str, expansion: &mut ReferenceExpansion) {
     expansion.text.push_str("${");
     expansion.text.push_str(inner);
     expansion.text.push('}');
@@ -284,7 +284,7 @@ pub fn split_at_close(text: &str) -> Option<(&str, &str)> {
 /// Whether the references of a text are well formed.
 #[cfg(test)]
 pub fn is_readable(text: &str) -> bool {
-    let scope = Scope {
+    let scope = ReferenceScope {
         environment: &Environment::default(),
         folder: Path::new("/nowhere"),
         lenient: false,
@@ -296,14 +296,14 @@ pub fn is_readable(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn expand(text: &str, lenient: bool) -> Result<Expansion, BadReference> {
+    fn expand(text: &str, lenient: bool) -> Result<ReferenceExpansion, ReferenceError> {
         let environment = Environment::of([
             ("A", "a"),
             ("BLANK", " "),
             ("NESTED", "${A}"),
             ("X_TOKEN", "t"),
         ]);
-        let scope = Scope {
+        let scope = ReferenceScope {
             environment: &environment,
             folder: Path::new("/nowhere"),
             lenient,
@@ -369,23 +369,23 @@ mod tests {
     #[test]
     fn odd_references_are_refused_with_a_way_out() {
         for (text, error, hint) in [
-            ("${A", BadReference::Open, "$${"),
-            ("${}", BadReference::Name(String::new()), "${NAME}"),
-            ("${A-x}", BadReference::Name("A-x".to_owned()), "`${A:-x}`"),
+            ("${A", ReferenceError::Open, "$${"),
+            ("${}", ReferenceError::Name(String::new()), "${NAME}"),
+            ("${A-x}", ReferenceError::Name("A-x".to_owned()), "`${A:-x}`"),
             (
                 "${A:?x}",
-                BadReference::Name("A:?x".to_owned()),
+                ReferenceError::Name("A:?x".to_owned()),
                 "`${A:-x}`",
             ),
             (
                 "${env:A}",
-                BadReference::Name("env:A".to_owned()),
+                ReferenceError::Name("env:A".to_owned()),
                 "${NAME}",
             ),
-            (&"${A:-".repeat(20), BadReference::Open, "$${"),
+            (&"${A:-".repeat(20), ReferenceError::Open, "$${"),
             (
                 &("${NO:-".repeat(20) + &"}".repeat(20)),
-                BadReference::Deep,
+                ReferenceError::Deep,
                 "of its own",
             ),
         ] {
@@ -420,7 +420,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("s"), "two\nlines\r\n").unwrap();
         let environment = Environment::default();
-        let scope = Scope {
+        let scope = ReferenceScope {
             environment: &environment,
             folder: folder.path(),
             lenient: false,

@@ -13,7 +13,7 @@ use toml::{
 
 use crate::config::read::{
     diagnostic::Span,
-    reader::{Reader, Text},
+    reader::{ConfigReader, Text},
     setting::{is_blank, why_blank},
 };
 
@@ -101,12 +101,12 @@ impl SectionNotes {
     }
 
     /// Whether the section has no errors so far.
-    pub fn is_whole(&self, reader: &Reader<'_>) -> bool {
+    pub fn is_whole(&self, reader: &ConfigReader<'_>) -> bool {
         !reader.problems.has_errors_since(self.first)
     }
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// Reads a section. `None` if a value that its type requires is missing or invalid; this is reported.
     pub fn section<'i, T: Deserialize<'i>>(
         &mut self,

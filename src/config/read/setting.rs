@@ -9,8 +9,8 @@ use url::Url;
 
 use crate::config::read::{
     diagnostic::Span,
-    reader::{Reader, Text},
-    reference::Expansion,
+    reader::{ConfigReader, Text},
+    reference::ReferenceExpansion,
     value::{self, BadValue, Parsed, ValueForms},
 };
 
@@ -19,7 +19,7 @@ pub type Setting<T> = Result<T, String>;
 
 /// One string with commas, or a list of such strings.
 #[derive(Debug, Clone)]
-pub enum List {
+pub enum ListSetting {
     /// `"a, b"`
     One(String),
     /// `["a", "b, c"]`
@@ -28,14 +28,14 @@ pub enum List {
 
 /// A switch, or a string that contains one, so that references work.
 #[derive(Debug, Clone)]
-pub enum Flag {
+pub enum FlagSetting {
     /// `true`
     Plain(bool),
     /// `"${API_GATEWAY_MODE:-false}"`
     Text(String),
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// Reads the text of a setting that is off while it is blank. `None`: malformed, and already reported.
     pub fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
         let expansion = self.expand(text)?;
@@ -47,10 +47,10 @@ impl Reader<'_> {
     }
 
     /// Reads a switch; blank means off.
-    pub fn flag(&mut self, key: &str, flag: &Spanned<Flag>) -> Option<bool> {
+    pub fn flag(&mut self, key: &str, flag: &Spanned<FlagSetting>) -> Option<bool> {
         let text = match flag.get_ref() {
-            Flag::Plain(value) => return Some(*value),
-            Flag::Text(text) => Spanned::new(flag.span(), text.clone()),
+            FlagSetting::Plain(value) => return Some(*value),
+            FlagSetting::Text(text) => Spanned::new(flag.span(), text.clone()),
         };
         let Ok(text) = self.optional(&text)? else {
             return Some(false);
@@ -93,12 +93,12 @@ pub fn plain(words: Vec<Text>) -> Vec<String> {
 }
 
 /// Whether a text is blank.
-pub fn is_blank(expansion: &Expansion) -> bool {
+pub fn is_blank(expansion: &ReferenceExpansion) -> bool {
     !expansion.missing.is_empty() || expansion.text.trim().is_empty()
 }
 
 /// Returns why a text is blank: `WEBUI_SECRET_KEY is not set`.
-pub fn why_blank(expansion: &Expansion) -> String {
+pub fn why_blank(expansion: &ReferenceExpansion) -> String {
     let reasons = if expansion.missing.is_empty() {
         &expansion.defaulted
     } else {
@@ -111,35 +111,35 @@ pub fn why_blank(expansion: &Expansion) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for List {
+impl<'de> Deserialize<'de> for ListSetting {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+        struct ResourceVisitor;
 
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = List;
+        impl<'de> de::Visitor<'de> for ResourceVisitor {
+            type Value = ListSetting;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a string or a list of strings")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<List, E> {
-                Ok(List::One(text.to_owned()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ListSetting, E> {
+                Ok(ListSetting::One(text.to_owned()))
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<List, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<ListSetting, A::Error> {
                 let mut texts = Vec::new();
                 while let Some(text) = items.next_element()? {
                     texts.push(text);
                 }
-                Ok(List::Many(texts))
+                Ok(ListSetting::Many(texts))
             }
         }
 
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(ResourceVisitor)
     }
 }
 
-impl<'de> Deserialize<'de> for Flag {
+impl<'de> Deserialize<'de> for FlagSetting {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let forms = ValueForms {
             expected: "`true` or `false`",

@@ -10,9 +10,9 @@ use toml::{
 
 use crate::{
     config::{
-        Bridge,
+        BridgeSettings,
         read::{
-            BadValue, KEY, Reader, SectionRules, Span, glob, keys_of, list_of, nearest, parsed,
+            BadValue, KEY, ConfigReader, SectionRules, Span, glob, keys_of, list_of, nearest, parsed,
             reads, value, words_of,
         },
     },
@@ -22,12 +22,12 @@ use crate::{
 /// `[access]`: who may call which tools.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Access {
+pub struct AccessSettings {
     /// Whether the file contains the section. Without it, and with API keys alone, every key may call
     /// everything.
     #[serde(skip)]
     pub is_configured: bool,
-    /// Groups that may use everything and administer the bridge. Default `MCP-Admin`.
+    /// Groups that may use everything and administer the bridge. Default `MCP-AdminCaller`.
     #[serde(deserialize_with = "value::names")]
     pub admin_groups: Vec<String>,
     /// Groups of every authenticated caller. Default none.
@@ -68,7 +68,7 @@ pub struct SeedGrant {
     pub read_only: bool,
 }
 
-impl Default for Access {
+impl Default for AccessSettings {
     fn default() -> Self {
         Self {
             is_configured: false,
@@ -91,18 +91,18 @@ const RULES: SectionRules = SectionRules {
 
 /// Reads the section. The names of bridges in the file help to detect typos.
 pub fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     span: &Span,
     mut table: DeTable<'_>,
-    bridges: &[Bridge],
-) -> Access {
+    bridges: &[BridgeSettings],
+) -> AccessSettings {
     let is_configured = !table.is_empty();
-    let known = [keys_of::<Access>(), &["groups"]].concat();
+    let known = [keys_of::<AccessSettings>(), &["groups"]].concat();
     reader.refuse_unknown("access", &mut table, &known);
     let groups = table.remove_entry("groups");
     let groups = groups.map(|(_, groups)| read_groups(reader, groups, bridges));
-    let (access, _notes) = reader.section::<Access>("access", span, table, &RULES);
-    Access {
+    let (access, _notes) = reader.section::<AccessSettings>("access", span, table, &RULES);
+    AccessSettings {
         is_configured,
         groups: groups.unwrap_or_default(),
         ..access.unwrap_or_default()
@@ -137,9 +137,9 @@ pub(crate) fn is_email(text: &str) -> bool {
 }
 
 fn read_groups(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     groups: Spanned<DeValue<'_>>,
-    bridges: &[Bridge],
+    bridges: &[BridgeSettings],
 ) -> Vec<SeedGroup> {
     let hint = "write `[access.groups]` and below it `developers = [\"github\"]`";
     let Some((_span, groups)) = reader.table_in(groups, "`groups`: expected a table", hint) else {
@@ -179,10 +179,10 @@ fn read_groups(
 }
 
 fn read_grants(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     group: &str,
     values: DeArray<'_>,
-    bridges: &[Bridge],
+    bridges: &[BridgeSettings],
 ) -> Vec<SeedGrant> {
     let mut grants: Vec<SeedGrant> = Vec::new();
     for value in values {
@@ -231,11 +231,11 @@ fn read_grants(
 }
 
 fn read_grant(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     group: &str,
     span: &Span,
     table: DeTable<'_>,
-    bridges: &[Bridge],
+    bridges: &[BridgeSettings],
 ) -> Option<SeedGrant> {
     let is_empty = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::Array(items) if items.is_empty());
     if let Some(tools) = table.get("tools").filter(|value| is_empty(value)) {

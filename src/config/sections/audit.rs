@@ -9,13 +9,13 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 use crate::config::read::{
-    Reader, SectionRules, Span, WordSetting, duration_within, parsed, reads, value,
+    ConfigReader, SectionRules, Span, WordSetting, duration_within, parsed, reads, value,
 };
 
 /// `[audit]`: which records of calls are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Audit {
+pub struct AuditSettings {
     /// Whether calls are recorded. Default true.
     #[serde(rename = "enabled", deserialize_with = "value::flag")]
     pub is_on: bool,
@@ -26,7 +26,7 @@ pub struct Audit {
     pub journal_bytes_max: u64,
     /// How to treat calls that cannot be recorded.
     #[serde(deserialize_with = "value::word")]
-    pub on_failure: OnFailure,
+    pub on_failure: AuditFailurePolicy,
     /// How long records are kept. Default 90 days; `None` means forever.
     #[serde(deserialize_with = "retention")]
     pub retention: Option<Duration>,
@@ -36,21 +36,21 @@ pub struct Audit {
 
 /// How to treat calls that cannot be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
+pub enum AuditFailurePolicy {
     /// They are executed, and the log and `/health` report it. The default.
     Continue,
     /// They are rejected with 503 `audit_unavailable`.
     Refuse,
 }
 
-impl Default for Audit {
+impl Default for AuditSettings {
     /// Enabled, with its journal in the current folder.
     fn default() -> Self {
         Self::beside(Path::new(""))
     }
 }
 
-impl Audit {
+impl AuditSettings {
     /// Enabled, with its journal next to the configuration file.
     pub fn beside(folder: &Path) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Audit {
             is_on: false,
             journal: PathBuf::new(),
             journal_bytes_max: 1 << 30,
-            on_failure: OnFailure::Continue,
+            on_failure: AuditFailurePolicy::Continue,
             retention: Some(Duration::from_hours(24 * 90)),
             arguments: false,
         }
@@ -86,12 +86,12 @@ const RULES: SectionRules = SectionRules {
 };
 
 /// Reads the section.
-pub fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Audit {
-    let (audit, notes) = reader.section::<Audit>("audit", at, table, &RULES);
+pub fn read(reader: &mut ConfigReader<'_>, at: &Span, table: DeTable<'_>) -> AuditSettings {
+    let (audit, notes) = reader.section::<AuditSettings>("audit", at, table, &RULES);
     let mut audit = audit.unwrap_or_default();
     audit.journal = reader.folder.join(audit.journal);
     if let Some(at) = notes.at("on_failure")
-        && audit.on_failure == OnFailure::Refuse
+        && audit.on_failure == AuditFailurePolicy::Refuse
         && !audit.is_on
     {
         reader.warn(
@@ -103,7 +103,7 @@ pub fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Audit {
     audit
 }
 
-impl WordSetting for OnFailure {
+impl WordSetting for AuditFailurePolicy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("continue", Self::Continue), ("refuse", Self::Refuse)];
 }

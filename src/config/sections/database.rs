@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{
     config::read::{
-        BadValue, KEY, Parsed, Reader, SecretRule, SectionRules, Span, YEAR, parsed, reads, value,
+        BadValue, KEY, Parsed, ConfigReader, SecretRule, SectionRules, Span, YEAR, parsed, reads, value,
         words_of,
     },
     secret::Secret,
@@ -20,7 +20,7 @@ use crate::{
 /// `[database]`: the storage of grants and the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Database {
+pub struct DatabaseSettings {
     /// The database. Default: the SQLite file `mcp-bridge.db` next to the configuration file.
     #[serde(deserialize_with = "url")]
     pub url: DatabaseUrl,
@@ -28,7 +28,7 @@ pub struct Database {
     #[serde(deserialize_with = "open_webui")]
     pub open_webui: Option<DatabaseUrl>,
     /// Redis: counts calls across all replicas, and contains Open WebUI's signed-out tokens.
-    pub redis: Option<Redis>,
+    pub redis: Option<RedisSettings>,
     /// The timeout of a query, including waiting for a connection. Default 2 s.
     #[serde(deserialize_with = "value::duration::<YEAR, _>")]
     pub timeout: Duration,
@@ -59,7 +59,7 @@ pub enum DatabaseUrl {
 /// Redis.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Redis {
+pub struct RedisSettings {
     /// `redis://…` or `rediss://…`, including the password.
     #[serde(rename = "redis_url", deserialize_with = "redis_url")]
     pub url: Secret,
@@ -68,14 +68,14 @@ pub struct Redis {
     pub prefix: String,
 }
 
-impl Default for Database {
+impl Default for DatabaseSettings {
     /// SQLite in the current folder.
     fn default() -> Self {
         Self::beside(Path::new(""))
     }
 }
 
-impl Database {
+impl DatabaseSettings {
     /// SQLite next to the configuration file.
     pub fn beside(folder: &Path) -> Self {
         Self {
@@ -109,8 +109,8 @@ const RULES: SectionRules = SectionRules {
 };
 
 /// Reads the section.
-pub fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Database {
-    let (database, notes) = reader.section::<Database>("database", at, table, &RULES);
+pub fn read(reader: &mut ConfigReader<'_>, at: &Span, table: DeTable<'_>) -> DatabaseSettings {
+    let (database, notes) = reader.section::<DatabaseSettings>("database", at, table, &RULES);
     let mut database = database.unwrap_or_default();
     database.secret_key_file = reader.folder.join(&database.secret_key_file);
     let urls = [

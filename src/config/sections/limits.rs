@@ -9,7 +9,7 @@ use crate::config::read::value;
 /// `[limits]`: every queue, buffer and wait has a limit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct LimitSettings {
     /// The largest request body, in bytes. Default 10 MiB.
     #[serde(deserialize_with = "value::count::<1024, _>")]
     pub body_bytes_max: usize,
@@ -31,7 +31,7 @@ pub struct Limits {
     pub groups: BTreeMap<String, NonZeroU32>,
 }
 
-impl Default for Limits {
+impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             body_bytes_max: 10 << 20,

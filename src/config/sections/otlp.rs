@@ -1,4 +1,4 @@
-//! [`Otlp`]: where traces are sent, from the file or from the variables of `OpenTelemetry`.
+//! [`OtlpSettings`]: where traces are sent, from the file or from the variables of `OpenTelemetry`.
 
 use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
@@ -16,7 +16,7 @@ use crate::{
 /// A collector of traces.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Otlp {
+pub struct OtlpSettings {
     /// The URL of the collector, including the path.
     #[serde(rename = "otlp_endpoint", deserialize_with = "otlp_endpoint")]
     pub url: Url,
@@ -39,7 +39,7 @@ const DISABLED: &str = "OTEL_SDK_DISABLED";
 const PATH: &str = "/v1/traces";
 
 /// Reads the settings from the environment alone.
-pub fn of_environment(environment: &Environment) -> Result<Option<Otlp>, Box<Diagnostic>> {
+pub fn of_environment(environment: &Environment) -> Result<Option<OtlpSettings>, Box<Diagnostic>> {
     let set = |name| {
         environment
             .get(name)
@@ -59,7 +59,7 @@ pub fn of_environment(environment: &Environment) -> Result<Option<Otlp>, Box<Dia
         Box::new(Diagnostic::error(format!("`{name}` {reason}")).with_hint(hint))
     })?;
     let headers = headers_of(environment)?;
-    Ok(Some(Otlp { url, headers }))
+    Ok(Some(OtlpSettings { url, headers }))
 }
 
 /// Reads the headers from the environment.

@@ -11,14 +11,14 @@ use toml::{Spanned, de::DeTable};
 use url::Url;
 
 use crate::config::read::{
-    BadValue, KEY, Parsed, Reader, SectionRules, Span, YEAR, duration_up_to, list_of, parsed,
+    BadValue, KEY, Parsed, ConfigReader, SectionRules, Span, YEAR, duration_up_to, list_of, parsed,
     reads, value, web_url,
 };
 
 /// `[server]`: the listen address and the HTTP settings.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Server {
+pub struct ServerSettings {
     /// The listen address. Default `127.0.0.1:8000`.
     #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
@@ -42,7 +42,7 @@ pub struct Server {
     #[serde(deserialize_with = "origins")]
     pub cors_allow_origins: Vec<String>,
     /// The certificate and key, in PEM format. Default none: plain HTTP.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsSettings>,
     /// The maximum number of connections. When it is reached, the connection that has been idle for the
     /// longest is closed. Default 4,096, or less if the limit of open files requires it.
     #[serde(deserialize_with = "value::count::<CONNECTIONS_MIN, _>")]
@@ -65,7 +65,7 @@ pub struct Server {
 /// The two PEM files of a TLS listener.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tls {
+pub struct TlsSettings {
     /// The certificate chain.
     #[serde(rename = "tls_cert")]
     pub cert_file: PathBuf,
@@ -86,7 +86,7 @@ const RULES: SectionRules = SectionRules {
     ..SectionRules::NONE
 };
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
@@ -108,7 +108,7 @@ impl Default for Server {
 }
 
 /// Reads the section. Returns the position of `listen` too, for problems that other sections have with it.
-pub fn read(reader: &mut Reader<'_>, at: &Span, mut table: DeTable<'_>) -> (Server, Option<Span>) {
+pub fn read(reader: &mut ConfigReader<'_>, at: &Span, mut table: DeTable<'_>) -> (ServerSettings, Option<Span>) {
     for (key, other) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
         if let (Some(there), None) = (table.get(key).map(Spanned::span), table.get(other)) {
             reader.refuse(
@@ -119,9 +119,9 @@ pub fn read(reader: &mut Reader<'_>, at: &Span, mut table: DeTable<'_>) -> (Serv
             table.remove(key);
         }
     }
-    let (server, notes) = reader.section::<Server>("server", at, table, &RULES);
+    let (server, notes) = reader.section::<ServerSettings>("server", at, table, &RULES);
     let mut server = server.unwrap_or_default();
-    if let Some(Tls {
+    if let Some(TlsSettings {
         cert_file,
         key_file,
     }) = &mut server.tls

@@ -8,9 +8,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     Diagnostic,
-    read::{BadValue, KEY, Reader, SectionRules, Span, WordSetting, nearest, parsed, value},
+    read::{BadValue, KEY, ConfigReader, SectionRules, Span, WordSetting, nearest, parsed, value},
     sections::{
-        otlp::{self, Otlp, told},
+        otlp::{self, OtlpSettings, told},
         server::parse_listen,
     },
 };
@@ -18,7 +18,7 @@ use crate::config::{
 /// `[telemetry]`: logs, metrics and traces.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Telemetry {
+pub struct TelemetrySettings {
     /// `text` (default) or `json`.
     #[serde(deserialize_with = "value::word")]
     pub format: LogFormat,
@@ -27,17 +27,17 @@ pub struct Telemetry {
     pub level: String,
     /// Who may read `/metrics`. Default: administrators.
     #[serde(deserialize_with = "value::word")]
-    pub metrics: MetricsFor,
+    pub metrics: MetricsAudience,
     /// An additional address for `/metrics`, where no identity is needed. Default none.
     #[serde(deserialize_with = "metrics_listen")]
     pub metrics_listen: Option<SocketAddr>,
     /// The destination of traces. Default none.
-    pub otlp: Option<Otlp>,
+    pub otlp: Option<OtlpSettings>,
 }
 
 /// Who may read `/metrics` at the listen address for callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsFor {
+pub enum MetricsAudience {
     /// The route does not exist.
     Off,
     /// Administrators, for example with an API key. The default.
@@ -65,12 +65,12 @@ const RULES: SectionRules = SectionRules {
     ..SectionRules::NONE
 };
 
-impl Default for Telemetry {
+impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
             level: "info".to_owned(),
-            metrics: MetricsFor::Admins,
+            metrics: MetricsAudience::Admins,
             metrics_listen: None,
             otlp: None,
         }
@@ -78,8 +78,8 @@ impl Default for Telemetry {
 }
 
 /// Reads the section. The destination of traces is from the environment if the file leaves it blank.
-pub fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Telemetry {
-    let (telemetry, notes) = reader.section::<Telemetry>("telemetry", at, table, &RULES);
+pub fn read(reader: &mut ConfigReader<'_>, at: &Span, table: DeTable<'_>) -> TelemetrySettings {
+    let (telemetry, notes) = reader.section::<TelemetrySettings>("telemetry", at, table, &RULES);
     let mut telemetry = telemetry.unwrap_or_default();
     let endpoint = "otlp_endpoint";
     let is_blank = notes.at(endpoint).is_none() || notes.why_blank(endpoint).is_some();
@@ -97,14 +97,14 @@ pub fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Telemetry
     telemetry
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// Reports an invalid value in the environment.
     fn or_report<T>(&mut self, read: Result<T, Box<Diagnostic>>) -> Option<T> {
         read.map_err(|problem| self.problems.add(*problem)).ok()
     }
 }
 
-impl WordSetting for MetricsFor {
+impl WordSetting for MetricsAudience {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("off", Self::Off),
         ("admin", Self::Admins),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     /// Reads the section from these lines, with these environment variables.
-    fn read(lines: &str, pairs: &[(&str, &str)]) -> Result<Telemetry, String> {
+    fn read(lines: &str, pairs: &[(&str, &str)]) -> Result<TelemetrySettings, String> {
         let text = format!("[telemetry]\n{lines}\n");
         let (result, shown) = load_named("bridges.toml", &text, pairs);
         result.map_or(Err(shown), |loaded| Ok(loaded.config.telemetry))

@@ -22,9 +22,9 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub use self::stored::{PutError, Stored, put_group_key};
-use self::table::{Entry, Table};
-use super::Keyring;
+pub use self::stored::{GroupKeyPutError, StoredGroupKey, put_group_key};
+use self::table::{GroupKeyEntry, GroupKeyTable};
+use super::EncryptionKeys;
 use crate::{
     name::BridgeName,
     secret::{Redactor, Secret},
@@ -39,7 +39,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// A group's own keys and endpoint for a bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupKey {
+pub struct GroupCredentials {
     /// The group.
     pub group: Arc<str>,
     /// Changes with any field below. Sessions of an earlier revision are not reused.
@@ -52,7 +52,7 @@ pub struct GroupKey {
 
 /// Why the credentials for a call are unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GroupKeyRefusal {
+pub enum GroupKeyError {
     /// The tables have not been read since the start.
     #[error("the keys of groups have not been read from the database yet; try again in a moment")]
     Unread,
@@ -72,7 +72,7 @@ pub enum GroupKeyRefusal {
 #[derive(Debug)]
 pub struct GroupKeys {
     /// `None` before the first read.
-    table: ArcSwap<Option<Table>>,
+    table: ArcSwap<Option<GroupKeyTable>>,
     /// Whether no group has keys. This is true in most installations and is checked in every call.
     is_empty: AtomicBool,
     /// True after the first read.
@@ -87,7 +87,7 @@ impl GroupKeys {
     /// An empty set, for a bridge without a database.
     pub fn none() -> Self {
         Self {
-            table: ArcSwap::from_pointee(Some(Table::default())),
+            table: ArcSwap::from_pointee(Some(GroupKeyTable::default())),
             is_empty: AtomicBool::new(true),
             is_read: watch::Sender::new(true),
             patience_ends: Instant::now(),
@@ -111,20 +111,20 @@ impl GroupKeys {
         &self,
         groups: &[Arc<str>],
         bridge: &BridgeName,
-    ) -> Result<Option<Arc<GroupKey>>, GroupKeyRefusal> {
+    ) -> Result<Option<Arc<GroupCredentials>>, GroupKeyError> {
         if groups.is_empty() || self.is_empty.load(Ordering::Acquire) {
             return Ok(None);
         }
         let table = self.table.load();
         let Some(table) = &**table else {
-            return Err(GroupKeyRefusal::Unread);
+            return Err(GroupKeyError::Unread);
         };
         let Some(found) = table.of(groups, bridge.as_str()) else {
             return Ok(None);
         };
         match found {
-            (_, Entry::Usable(key)) => Ok(Some(Arc::clone(key))),
-            (group, Entry::Unusable(why)) => Err(GroupKeyRefusal::Unusable {
+            (_, GroupKeyEntry::Usable(key)) => Ok(Some(Arc::clone(key))),
+            (group, GroupKeyEntry::Unusable(why)) => Err(GroupKeyError::Unusable {
                 group: Arc::clone(group),
                 bridge: bridge.to_string(),
                 why: Arc::clone(why),
@@ -146,7 +146,7 @@ impl GroupKeys {
     pub async fn run(
         self: Arc<Self>,
         store: Arc<Store>,
-        keyring: Arc<Keyring>,
+        keyring: Arc<EncryptionKeys>,
         stop: CancellationToken,
     ) {
         let keep = Box::pin(self.keep(&store, &keyring));
@@ -157,7 +157,7 @@ impl GroupKeys {
     }
 
     /// Never returns.
-    async fn keep(&self, store: &Store, keyring: &Keyring) {
+    async fn keep(&self, store: &Store, keyring: &EncryptionKeys) {
         let mut changed = store.accounts_changed();
         let mut is_told = false;
         loop {
@@ -189,13 +189,13 @@ impl GroupKeys {
     }
 
     /// Reads the tables. Returns the rows that are stored in plain text.
-    async fn look(&self, store: &Store, keyring: &Keyring) -> Result<Vec<GroupKeyRow>, StoreError> {
+    async fn look(&self, store: &Store, keyring: &EncryptionKeys) -> Result<Vec<GroupKeyRow>, StoreError> {
         let rows = store.group_keys().await?;
         let endpoints = store.endpoints().await?;
         let old = self.table.load_full();
         let old = (*old).as_ref();
-        let open = |row: &GroupKeyRow| Stored::read(row).open(keyring);
-        let new = Table::build(old, &rows, &endpoints, open);
+        let open = |row: &GroupKeyRow| StoredGroupKey::read(row).open(keyring);
+        let new = GroupKeyTable::build(old, &rows, &endpoints, open);
         // Do this before calls can use the keys.
         for (_bridge, _group, key) in new.usable() {
             // Only administrators of the whole program set these keys, so all of them are redacted.
@@ -206,13 +206,13 @@ impl GroupKeys {
         self.table.store(Arc::new(Some(new)));
         self.is_empty.store(is_empty, Ordering::Release);
         self.is_read.send_replace(true);
-        let is_plain = |row: &GroupKeyRow| matches!(Stored::read(row), Stored::Plain(..));
+        let is_plain = |row: &GroupKeyRow| matches!(StoredGroupKey::read(row), StoredGroupKey::Plain(..));
         Ok(rows.into_iter().filter(is_plain).collect())
     }
 
     /// Whether all keys are usable.
     fn is_sound(&self) -> bool {
-        (**self.table.load()).as_ref().is_some_and(Table::is_sound)
+        (**self.table.load()).as_ref().is_some_and(GroupKeyTable::is_sound)
     }
 }
 
@@ -220,7 +220,7 @@ impl GroupKeys {
 /// if there is no key to seal them with. Returns false if sealing must be tried again.
 async fn adopt(
     store: &Store,
-    keyring: &Keyring,
+    keyring: &EncryptionKeys,
     plain: &[GroupKeyRow],
     is_told: &mut bool,
 ) -> bool {
@@ -242,7 +242,7 @@ async fn adopt(
     };
     let mut sealed = 0_usize;
     for row in plain {
-        let new = Stored::seal(&vault, &row.name, &row.stored);
+        let new = StoredGroupKey::seal(&vault, &row.name, &row.stored);
         match store.reseal_group_key(&row.name, &row.stored, &new).await {
             // Another replica sealed it, or the value has changed.
             Ok(false) => {}

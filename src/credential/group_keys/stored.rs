@@ -1,9 +1,9 @@
-//! [`Stored`]: the format of a group's key in `key_value`.
+//! [`StoredGroupKey`]: the format of a group's key in `key_value`.
 
 use crate::{
-    credential::{KeyError, Keyring, places},
+    credential::{EncryptionKeyError, EncryptionKeys, places},
     secret::Secret,
-    store::{Actor, GroupKeyName, GroupKeyRow, Store, StoreError},
+    store::{ChangeActor, GroupKeyName, GroupKeyRow, Store, StoreError},
     vault::Vault,
 };
 
@@ -12,7 +12,7 @@ const PREFIX: &str = "sealed:v1:";
 
 /// A row of the table, after parsing.
 #[derive(Debug)]
-pub enum Stored<'a> {
+pub enum StoredGroupKey<'a> {
     /// A plain value that the proxy stored.
     Plain(&'a Secret),
     /// A sealed value, without the prefix.
@@ -21,10 +21,10 @@ pub enum Stored<'a> {
 
 /// Why a key was not stored.
 #[derive(Debug, thiserror::Error)]
-pub enum PutError {
+pub enum GroupKeyPutError {
     /// The value cannot be sealed.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] EncryptionKeyError),
     /// The database failed or rejected the value.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -33,7 +33,7 @@ pub enum PutError {
     Value(&'static str),
 }
 
-impl<'a> Stored<'a> {
+impl<'a> StoredGroupKey<'a> {
     /// Detects the format.
     pub fn read(row: &'a GroupKeyRow) -> Self {
         match row.stored.expose().strip_prefix(PREFIX) {
@@ -43,7 +43,7 @@ impl<'a> Stored<'a> {
     }
 
     /// The value, or an error that says what to do.
-    pub fn open(&self, keyring: &Keyring) -> Result<Secret, String> {
+    pub fn open(&self, keyring: &EncryptionKeys) -> Result<Secret, String> {
         match self {
             Self::Plain(value) => Ok(Secret::clone(value)),
             Self::Sealed(name, sealed) => {
@@ -65,22 +65,22 @@ impl<'a> Stored<'a> {
 /// Seals a value and stores it, replacing an earlier one.
 pub async fn put_group_key(
     store: &Store,
-    keyring: &Keyring,
-    actor: &Actor,
+    keyring: &EncryptionKeys,
+    actor: &ChangeActor,
     name: &GroupKeyName,
     value: &Secret,
-) -> Result<(), PutError> {
+) -> Result<(), GroupKeyPutError> {
     if value.expose().trim().is_empty() {
-        return Err(PutError::Value(
+        return Err(GroupKeyPutError::Value(
             "the value is empty; remove the key instead",
         ));
     }
     if value.expose().contains('\0') {
-        return Err(PutError::Value(
+        return Err(GroupKeyPutError::Value(
             "the value contains a NUL byte, which a variable cannot contain",
         ));
     }
     let vault = keyring.to_seal()?;
-    let stored = Stored::seal(&vault, name, value);
+    let stored = StoredGroupKey::seal(&vault, name, value);
     Ok(store.put_group_key(actor, name, &stored).await?)
 }

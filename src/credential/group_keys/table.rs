@@ -1,11 +1,11 @@
-//! [`Table`]: the rows of all groups, combined for lookups.
+//! [`GroupKeyTable`]: the rows of all groups, combined for lookups.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use super::GroupKey;
+use super::GroupCredentials;
 use crate::{
     credential::endpoint,
     secret::Secret,
@@ -14,25 +14,25 @@ use crate::{
 
 /// The keys of each group, by bridge.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct GroupKeyTable {
     bridges: HashMap<String, Groups>,
     /// The last assigned revision.
     revision: u64,
 }
 
 /// The keys of each group for one bridge.
-type Groups = BTreeMap<Arc<str>, Entry>;
+type Groups = BTreeMap<Arc<str>, GroupKeyEntry>;
 
 /// The keys of one group for one bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum GroupKeyEntry {
     /// All of its keys and its endpoint.
-    Usable(Arc<GroupKey>),
+    Usable(Arc<GroupCredentials>),
     /// Part of it is unusable, so none of it is used. Contains the reason.
     Unusable(Arc<str>),
 }
 
-impl Table {
+impl GroupKeyTable {
     /// Combines rows. Entries that did not change keep their revision.
     pub(super) fn build(
         old: Option<&Self>,
@@ -40,7 +40,7 @@ impl Table {
         endpoints: &[EndpointRow],
         open: impl Fn(&GroupKeyRow) -> Result<Secret, String>,
     ) -> Self {
-        let mut drafts = BTreeMap::<(&str, &str), Draft>::new();
+        let mut drafts = BTreeMap::<(&str, &str), GroupKeyDraft>::new();
         for row in rows {
             let name = &row.name;
             let draft = drafts.entry((&name.bridge, &name.group)).or_default();
@@ -70,17 +70,17 @@ impl Table {
     }
 
     /// The entry of the first of these groups that has one for a bridge.
-    pub(super) fn of(&self, groups: &[Arc<str>], bridge: &str) -> Option<(&Arc<str>, &Entry)> {
+    pub(super) fn of(&self, groups: &[Arc<str>], bridge: &str) -> Option<(&Arc<str>, &GroupKeyEntry)> {
         let known = self.bridges.get(bridge)?;
         groups.iter().find_map(|group| known.get_key_value(group))
     }
 
     /// All usable entries, with their bridge and group.
-    pub(super) fn usable(&self) -> impl Iterator<Item = (&str, &str, &GroupKey)> {
+    pub(super) fn usable(&self) -> impl Iterator<Item = (&str, &str, &GroupCredentials)> {
         self.bridges.iter().flat_map(|(bridge, groups)| {
             groups.iter().filter_map(move |(group, entry)| match entry {
-                Entry::Usable(key) => Some((bridge.as_str(), &**group, &**key)),
-                Entry::Unusable(_) => None,
+                GroupKeyEntry::Usable(key) => Some((bridge.as_str(), &**group, &**key)),
+                GroupKeyEntry::Unusable(_) => None,
             })
         })
     }
@@ -119,23 +119,23 @@ impl Table {
         });
         groups
             .filter_map(|(place, entry)| match entry {
-                Entry::Unusable(why) => Some((place, &**why)),
-                Entry::Usable(_) => None,
+                GroupKeyEntry::Unusable(why) => Some((place, &**why)),
+                GroupKeyEntry::Usable(_) => None,
             })
             .collect()
     }
 }
 
 /// The entry of a group for a bridge, while its rows are read.
-struct Draft {
-    key: GroupKey,
+struct GroupKeyDraft {
+    key: GroupCredentials,
     problem: Option<String>,
 }
 
-impl Default for Draft {
+impl Default for GroupKeyDraft {
     fn default() -> Self {
         Self {
-            key: GroupKey {
+            key: GroupCredentials {
                 group: Arc::from(""),
                 revision: 0,
                 values: BTreeMap::new(),
@@ -146,26 +146,26 @@ impl Default for Draft {
     }
 }
 
-impl Draft {
+impl GroupKeyDraft {
     /// Records the first problem.
     fn fails(&mut self, why: &str) {
         self.problem.get_or_insert_with(|| why.to_owned());
     }
 
     /// The finished entry. If nothing changed, it is the same as before.
-    fn finish(mut self, group: &str, before: Option<&Entry>, revision: &mut u64) -> Entry {
+    fn finish(mut self, group: &str, before: Option<&GroupKeyEntry>, revision: &mut u64) -> GroupKeyEntry {
         if let Some(problem) = self.problem {
-            return Entry::Unusable(problem.into());
+            return GroupKeyEntry::Unusable(problem.into());
         }
-        if let Some(Entry::Usable(before)) = before
+        if let Some(GroupKeyEntry::Usable(before)) = before
             && before.values == self.key.values
             && before.endpoint == self.key.endpoint
         {
-            return Entry::Usable(Arc::clone(before));
+            return GroupKeyEntry::Usable(Arc::clone(before));
         }
         *revision += 1;
         self.key.group = Arc::from(group);
         self.key.revision = *revision;
-        Entry::Usable(Arc::new(self.key))
+        GroupKeyEntry::Usable(Arc::new(self.key))
     }
 }

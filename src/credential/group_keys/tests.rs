@@ -5,11 +5,11 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::{
     credential::testing::{keyring, no_key},
-    store::{Actor, EndpointRow, GroupKeyName, testing::Base},
+    store::{ChangeActor, EndpointRow, GroupKeyName, testing::Base},
 };
 
-fn actor() -> Actor {
-    Actor {
+fn actor() -> ChangeActor {
+    ChangeActor {
         id: "root@example.com".to_owned(),
         proof: "session".to_owned(),
         workspace: "default".to_owned(),
@@ -33,7 +33,7 @@ fn bridge(name: &str) -> BridgeName {
 }
 
 /// Stores a key of a group, sealed.
-async fn put(store: &Store, keyring: &Keyring, name: &GroupKeyName, value: &str) {
+async fn put(store: &Store, keyring: &EncryptionKeys, name: &GroupKeyName, value: &str) {
     put_group_key(store, keyring, &actor(), name, &Secret::new(value))
         .await
         .unwrap();
@@ -48,7 +48,7 @@ async fn stored(store: &Store) -> Vec<String> {
 }
 
 /// Group keys after one read.
-async fn read(store: &Store, keyring: &Keyring) -> GroupKeys {
+async fn read(store: &Store, keyring: &EncryptionKeys) -> GroupKeys {
     let keys = GroupKeys::unread(Redactor::default());
     keys.look(store, keyring).await.unwrap();
     keys
@@ -73,7 +73,7 @@ fn one(variable: &str, value: &str) -> Vec<(String, String)> {
 /// Why a group's calls to GitHub are refused.
 fn refusal(keys: &GroupKeys, group: &str) -> String {
     let refused = keys.of(&groups(&[group]), &bridge("github")).unwrap_err();
-    assert!(matches!(refused, GroupKeyRefusal::Unusable { .. }));
+    assert!(matches!(refused, GroupKeyError::Unusable { .. }));
     refused.to_string()
 }
 
@@ -81,7 +81,7 @@ fn refusal(keys: &GroupKeys, group: &str) -> String {
 fn start(
     keys: &Arc<GroupKeys>,
     store: &Arc<Store>,
-    keyring: Keyring,
+    keyring: EncryptionKeys,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let run = Arc::clone(keys).run(Arc::clone(store), Arc::new(keyring), stop.clone());
@@ -156,7 +156,7 @@ async fn what_is_not_read_is_not_taken_for_nothing() {
         .await
         .expect("the wait has an end");
     let asked = unread.of(&groups(&["devs"]), &bridge("github"));
-    assert_eq!(asked, Err(GroupKeyRefusal::Unread));
+    assert_eq!(asked, Err(GroupKeyError::Unread));
     assert_eq!(unread.of(&[], &bridge("github")), Ok(None));
     let none = GroupKeys::none();
     none.ready().await;
@@ -264,7 +264,7 @@ async fn a_revision_moves_with_what_is_called_with() {
     put(&store, &ring, &devs, "one").await;
     let keys = read(&store, &ring).await;
     let mut seen = Vec::new();
-    let mut revision = async |ring: &Keyring| {
+    let mut revision = async |ring: &EncryptionKeys| {
         keys.look(&store, ring).await.unwrap();
         let found = keys.of(&groups(&["devs"]), &bridge("github")).unwrap();
         let revision = found.map(|it| it.revision);
@@ -411,15 +411,15 @@ async fn what_cannot_be_a_value_is_refused() {
             &Secret::new(bad),
         )
         .await;
-        assert!(matches!(result, Err(PutError::Value(_))), "{bad:?}");
+        assert!(matches!(result, Err(GroupKeyPutError::Value(_))), "{bad:?}");
     }
     let huge = Secret::new("x".repeat(128 * 1024));
     let result = put_group_key(&store, &keyring("a", &[]), &actor(), &devs, &huge).await;
     assert!(matches!(
         result,
-        Err(PutError::Store(StoreError::Invalid(_)))
+        Err(GroupKeyPutError::Store(StoreError::Invalid(_)))
     ));
     let result = put_group_key(&store, &no_key(), &actor(), &devs, &Secret::new("x")).await;
-    assert!(matches!(result, Err(PutError::Key(_))));
+    assert!(matches!(result, Err(GroupKeyPutError::Key(_))));
     assert!(stored(&store).await.is_empty());
 }

@@ -1,4 +1,4 @@
-//! [`Keyring`]: finds the operator's encryption key when the first text must be sealed or opened.
+//! [`EncryptionKeys`]: finds the operator's encryption key when the first text must be sealed or opened.
 //!
 //! `BRIDGE_SECRET_KEY` takes precedence over the key file. With SQLite, the key file is created
 //! next to the database when it is first needed. With PostgreSQL none is created, because each
@@ -15,7 +15,7 @@ use std::{
 use secrecy::zeroize::Zeroizing;
 
 use crate::{
-    config::{Database, DatabaseUrl},
+    config::{DatabaseSettings, DatabaseUrl},
     secret::Secret,
     vault::Vault,
 };
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
+pub enum EncryptionKeyError {
     /// No key is configured, and none may be created.
     #[error(
         "stored credentials need a key: set BRIDGE_SECRET_KEY (openssl rand -hex 32), the same on \
@@ -76,7 +76,7 @@ pub enum KeyError {
 
 /// Finds the keys. Nothing is read or created before it is needed.
 #[derive(Debug)]
-pub struct Keyring {
+pub struct EncryptionKeys {
     /// `BRIDGE_SECRET_KEY`.
     configured: Option<Secret>,
     /// Earlier keys, which are used only to open.
@@ -91,9 +91,9 @@ pub struct Keyring {
     looking: Mutex<()>,
 }
 
-impl Keyring {
+impl EncryptionKeys {
     /// A keyring according to `[database]`. Reads nothing yet.
-    pub fn new(database: &Database) -> Self {
+    pub fn new(database: &DatabaseSettings) -> Self {
         Self {
             configured: database.secret_key.clone(),
             old: database.secret_keys_old.clone(),
@@ -106,17 +106,17 @@ impl Keyring {
 
     /// The keys for opening sealed texts. Never creates a key, because a new one could not open
     /// anything.
-    pub fn to_open(&self) -> Result<Arc<Vault>, KeyError> {
+    pub fn to_open(&self) -> Result<Arc<Vault>, EncryptionKeyError> {
         self.find(false)
     }
 
     /// The keys for sealing. Creates the key file if that is necessary and allowed.
-    pub fn to_seal(&self) -> Result<Arc<Vault>, KeyError> {
+    pub fn to_seal(&self) -> Result<Arc<Vault>, EncryptionKeyError> {
         self.find(self.may_create)
     }
 
     /// Looks up the keys once. A success is cached, a failure is not.
-    fn find(&self, create: bool) -> Result<Arc<Vault>, KeyError> {
+    fn find(&self, create: bool) -> Result<Arc<Vault>, EncryptionKeyError> {
         if let Some(vault) = self.vault.get() {
             return Ok(Arc::clone(vault));
         }
@@ -138,29 +138,29 @@ impl Keyring {
         Ok(Arc::clone(self.vault.get_or_init(|| vault)))
     }
 
-    fn in_file(&self, create: bool) -> Result<Secret, KeyError> {
+    fn in_file(&self, create: bool) -> Result<Secret, EncryptionKeyError> {
         match read(&self.file) {
             Ok(Some(key)) => Ok(key),
             Ok(None) if create => make(&self.file),
-            Ok(None) if self.may_create => Err(KeyError::NoFile(self.file.clone())),
-            Ok(None) => Err(KeyError::Unset),
+            Ok(None) if self.may_create => Err(EncryptionKeyError::NoFile(self.file.clone())),
+            Ok(None) => Err(EncryptionKeyError::Unset),
             Err(error) => Err(error),
         }
     }
 }
 
 /// Refuses a key that is short enough to be guessed.
-fn long_enough(key: &Secret, from: &str) -> Result<(), KeyError> {
+fn long_enough(key: &Secret, from: &str) -> Result<(), EncryptionKeyError> {
     let length = key.expose().trim().len();
     if length < KEY_MIN {
         let from = from.to_owned();
-        return Err(KeyError::Short { from, length });
+        return Err(EncryptionKeyError::Short { from, length });
     }
     Ok(())
 }
 
 /// Reads a key file; `None` if there is none.
-fn read(path: &Path) -> Result<Option<Secret>, KeyError> {
+fn read(path: &Path) -> Result<Option<Secret>, EncryptionKeyError> {
     for _ in 0..TRIES {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -180,7 +180,7 @@ fn read(path: &Path) -> Result<Option<Secret>, KeyError> {
         // Another process has just created it and is about to write.
         std::thread::sleep(PAUSE);
     }
-    Err(KeyError::File {
+    Err(EncryptionKeyError::File {
         path: path.to_owned(),
         problem: "is empty; restore the key, or delete the file if nothing was ever stored with \
                   it"
@@ -189,7 +189,7 @@ fn read(path: &Path) -> Result<Option<Secret>, KeyError> {
 }
 
 /// Creates a key file that only this user can read. If another process was faster, reads its key.
-fn make(path: &Path) -> Result<Secret, KeyError> {
+fn make(path: &Path) -> Result<Secret, EncryptionKeyError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -197,7 +197,7 @@ fn make(path: &Path) -> Result<Secret, KeyError> {
     let mut file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return read(path)?.ok_or_else(|| KeyError::NoFile(path.to_owned()));
+            return read(path)?.ok_or_else(|| EncryptionKeyError::NoFile(path.to_owned()));
         }
         Err(error) => return Err(failed(path, "cannot be created", &error)),
     };
@@ -231,7 +231,7 @@ fn fresh() -> String {
 
 /// Removes the access of other users if this user owns the file; otherwise refuses the file.
 #[cfg(unix)]
-fn tighten(path: &Path, file: &File) -> Result<(), KeyError> {
+fn tighten(path: &Path, file: &File) -> Result<(), EncryptionKeyError> {
     use std::os::unix::fs::PermissionsExt as _;
     /// Permission bits of other users.
     const OPEN: u32 = 0o077;
@@ -241,7 +241,7 @@ fn tighten(path: &Path, file: &File) -> Result<(), KeyError> {
     };
     let before = look()?;
     if !before.is_file() {
-        return Err(KeyError::File {
+        return Err(EncryptionKeyError::File {
             path: path.to_owned(),
             problem: "is not a regular file".to_owned(),
         });
@@ -253,7 +253,7 @@ fn tighten(path: &Path, file: &File) -> Result<(), KeyError> {
     let ours = std::fs::Permissions::from_mode(before & !OPEN);
     // Some file systems report success without changing anything.
     if file.set_permissions(ours).is_err() || look()?.permissions().mode() & OPEN != 0 {
-        return Err(KeyError::Open(path.to_owned()));
+        return Err(EncryptionKeyError::Open(path.to_owned()));
     }
     tracing::warn!(
         "other users could read the key file {}; its permissions are now fixed. If a user may have read it, set a new \
@@ -265,7 +265,7 @@ fn tighten(path: &Path, file: &File) -> Result<(), KeyError> {
 
 /// Other systems have no permission bits.
 #[cfg(not(unix))]
-fn tighten(_path: &Path, _file: &File) -> Result<(), KeyError> {
+fn tighten(_path: &Path, _file: &File) -> Result<(), EncryptionKeyError> {
     Ok(())
 }
 
@@ -293,8 +293,8 @@ fn warn_of_folder(path: &Path) {
 #[cfg(not(unix))]
 fn warn_of_folder(_path: &Path) {}
 
-fn failed(path: &Path, problem: &str, error: &io::Error) -> KeyError {
-    KeyError::File {
+fn failed(path: &Path, problem: &str, error: &io::Error) -> EncryptionKeyError {
+    EncryptionKeyError::File {
         path: path.to_owned(),
         problem: format!("{problem}: {error}"),
     }

@@ -8,8 +8,8 @@ use super::*;
 
 const LONG: &str = "0123456789abcdef0123456789abcdef";
 
-fn config(key: Option<&str>, file: &Path, is_sqlite: bool) -> Database {
-    let mut database = Database::beside(Path::new("/nowhere"));
+fn config(key: Option<&str>, file: &Path, is_sqlite: bool) -> DatabaseSettings {
+    let mut database = DatabaseSettings::beside(Path::new("/nowhere"));
     if !is_sqlite {
         database.url = DatabaseUrl::Postgres(Secret::new("postgres://localhost/x"));
     }
@@ -18,11 +18,11 @@ fn config(key: Option<&str>, file: &Path, is_sqlite: bool) -> Database {
     database
 }
 
-fn ring(key: Option<&str>, file: &Path, is_sqlite: bool) -> Keyring {
-    Keyring::new(&config(key, file, is_sqlite))
+fn ring(key: Option<&str>, file: &Path, is_sqlite: bool) -> EncryptionKeys {
+    EncryptionKeys::new(&config(key, file, is_sqlite))
 }
 
-fn ids(ring: &Keyring) -> Vec<String> {
+fn ids(ring: &EncryptionKeys) -> Vec<String> {
     ring.to_open().unwrap().ids()
 }
 
@@ -39,7 +39,7 @@ fn a_key_file_is_made_when_something_is_sealed() {
     let first = ring(None, &path, true);
     assert_eq!(
         first.to_open().unwrap_err(),
-        KeyError::NoFile(path.clone()),
+        EncryptionKeyError::NoFile(path.clone()),
         "to open something makes no key"
     );
     assert!(!path.exists());
@@ -74,7 +74,7 @@ fn no_replica_makes_a_key_of_its_own() {
     let replica = ring(None, &path, false);
     for result in [replica.to_open(), replica.to_seal()] {
         let error = result.unwrap_err();
-        assert_eq!(error, KeyError::Unset);
+        assert_eq!(error, EncryptionKeyError::Unset);
         assert!(
             error
                 .to_string()
@@ -105,7 +105,7 @@ fn what_can_be_guessed_is_no_key() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("key");
     let error = ring(Some("hunter2"), &path, true).to_seal().unwrap_err();
-    assert!(matches!(&error, KeyError::Short { length: 7, .. }));
+    assert!(matches!(&error, EncryptionKeyError::Short { length: 7, .. }));
     assert!(
         error.to_string().contains("BRIDGE_SECRET_KEY") && !error.to_string().contains("hunter2")
     );
@@ -122,11 +122,11 @@ fn what_can_be_guessed_is_no_key() {
         "it is left as it was"
     );
 
-    let old = Keyring::new(&Database {
+    let old = EncryptionKeys::new(&DatabaseSettings {
         secret_keys_old: vec![Secret::new("x")],
         ..config(Some(LONG), &path, true)
     });
-    assert!(matches!(old.to_open(), Err(KeyError::Short { .. })));
+    assert!(matches!(old.to_open(), Err(EncryptionKeyError::Short { .. })));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_file_that_we_cannot_take_from_others_is_refused() {
     // No user, not even root, can change the mode of this file.
     let path = Path::new("/proc/self/status");
     let error = ring(None, path, false).to_open().unwrap_err();
-    assert_eq!(error, KeyError::Open(path.to_owned()));
+    assert_eq!(error, EncryptionKeyError::Open(path.to_owned()));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_folder_in_its_place_is_said() {
     #[cfg(unix)]
     let before = mode(&path);
     let error = ring(None, &path, true).to_seal().unwrap_err();
-    assert!(matches!(error, KeyError::File { .. }), "{error}");
+    assert!(matches!(error, EncryptionKeyError::File { .. }), "{error}");
     #[cfg(unix)]
     assert_eq!(mode(&path), before);
 }

@@ -72,7 +72,7 @@ pub enum McpoLoginError {
 
 /// `OAuthToken`.
 #[derive(Deserialize)]
-struct Tokens {
+struct McpoTokenFile {
     access_token: String,
     expires_in: Option<i64>,
     scope: Option<String>,
@@ -81,7 +81,7 @@ struct Tokens {
 
 /// The fields of `OAuthClientInformationFull` that are used.
 #[derive(Deserialize)]
-struct Client {
+struct McpoClientFile {
     #[serde(rename = "client_id")]
     id: String,
     #[serde(rename = "client_secret")]
@@ -111,7 +111,7 @@ impl McpoLogin {
     /// Parses `…_tokens.json`, which was written at this time (seconds since 1970), without the
     /// client. The error is one clause and contains no values.
     pub fn parse(text: &str, written_at: i64) -> Result<Self, String> {
-        let tokens: Tokens = json(text)?;
+        let tokens: McpoTokenFile = json(text)?;
         if tokens.access_token.trim().is_empty() {
             return Err("`access_token` is empty".to_owned());
         }
@@ -130,7 +130,7 @@ impl McpoLogin {
 impl McpoClient {
     /// Parses `…_client.json`. The error is one clause and contains no values.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let client: Client = json(text)?;
+        let client: McpoClientFile = json(text)?;
         Ok(Self {
             id: client.id,
             secret: secret(client.secret),

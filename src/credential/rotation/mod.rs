@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use super::{Stored, places};
+use super::{StoredGroupKey, places};
 use crate::{
     secret::Secret,
     store::{AccountKey, GroupKeyRow, Store, StoreError},
-    vault::{Place, Unsealable, Vault},
+    vault::{ValueLocation, DecryptError, Vault},
 };
 
 /// How many rows are read at once.
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The counts of one kind.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct RotationCounts {
     /// Sealed with the current key.
     pub current: u64,
     /// Sealed with an old key, and left unchanged.
@@ -35,18 +35,18 @@ pub struct Tally {
 
 /// The counts by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Rotation {
+pub struct RotationReport {
     /// Accounts at servers.
-    pub accounts: Tally,
+    pub accounts: RotationCounts,
     /// Logins in progress.
-    pub logins: Tally,
+    pub logins: RotationCounts,
     /// Keys of groups.
-    pub group_keys: Tally,
+    pub group_keys: RotationCounts,
 }
 
 /// What is stored, as far as that can be seen without a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holdings {
+pub struct StoredSecrets {
     /// Whether there is data that only a key can open.
     pub has_sealed: bool,
     /// Whether there is data in plain text that a key should seal.
@@ -54,18 +54,18 @@ pub struct Holdings {
 }
 
 /// What to do with one row.
-enum Finding {
+enum EncryptionState {
     /// Nothing.
     Current,
     /// It can be opened and must be sealed again. Contains the plain text.
     Stale(Secret),
     /// It cannot be opened.
-    Unopened(Unsealable),
+    Unopened(DecryptError),
 }
 
-impl Rotation {
+impl RotationReport {
     /// The counts with the names of their kinds.
-    pub fn kinds(&self) -> [(&'static str, &Tally); 3] {
+    pub fn kinds(&self) -> [(&'static str, &RotationCounts); 3] {
         [
             ("accounts and registrations", &self.accounts),
             ("open logins", &self.logins),
@@ -94,7 +94,7 @@ impl Rotation {
     }
 }
 
-impl Tally {
+impl RotationCounts {
     /// The total.
     pub fn all(&self) -> u64 {
         let unopened = u64::try_from(self.unopened.len()).unwrap_or(u64::MAX);
@@ -103,13 +103,13 @@ impl Tally {
 }
 
 /// Opens everything and changes nothing.
-pub async fn survey(store: &Store, vault: &Vault) -> Result<Rotation, StoreError> {
+pub async fn survey(store: &Store, vault: &Vault) -> Result<RotationReport, StoreError> {
     pass(store, vault, false).await
 }
 
 /// Seals everything that can be opened with the current key. Waits some seconds for rows that
 /// others are changing. If some rows still count as `old`, run the rotation again.
-pub async fn rotate(store: &Store, vault: &Vault) -> Result<Rotation, StoreError> {
+pub async fn rotate(store: &Store, vault: &Vault) -> Result<RotationReport, StoreError> {
     let mut rotation = pass(store, vault, true).await?;
     for _ in 1..TRIES {
         if !rotation.has_stale() {
@@ -122,30 +122,30 @@ pub async fn rotate(store: &Store, vault: &Vault) -> Result<Rotation, StoreError
 }
 
 /// What is stored, without opening any of it.
-pub async fn holdings(store: &Store) -> Result<Holdings, StoreError> {
+pub async fn holdings(store: &Store) -> Result<StoredSecrets, StoreError> {
     let accounts = store.sealed_accounts(&AccountKey::default(), 1).await?;
     let logins = store.sealed_logins("", 1).await?;
     let keys = store.group_keys().await?;
-    let is_plain = |row| matches!(Stored::read(row), Stored::Plain(..));
+    let is_plain = |row| matches!(StoredGroupKey::read(row), StoredGroupKey::Plain(..));
     let has_plain = keys.iter().any(is_plain);
     let has_sealed_key = keys.iter().any(|row| !is_plain(row));
-    Ok(Holdings {
+    Ok(StoredSecrets {
         has_sealed: !accounts.is_empty() || !logins.is_empty() || has_sealed_key,
         has_plain,
     })
 }
 
 /// One pass over everything.
-async fn pass(store: &Store, vault: &Vault, seals: bool) -> Result<Rotation, StoreError> {
-    Ok(Rotation {
+async fn pass(store: &Store, vault: &Vault, seals: bool) -> Result<RotationReport, StoreError> {
+    Ok(RotationReport {
         accounts: accounts(store, vault, seals).await?,
         logins: logins(store, vault, seals).await?,
         group_keys: group_keys(store, vault, seals).await?,
     })
 }
 
-async fn accounts(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, StoreError> {
-    let mut tally = Tally::default();
+async fn accounts(store: &Store, vault: &Vault, seals: bool) -> Result<RotationCounts, StoreError> {
+    let mut tally = RotationCounts::default();
     let mut after = AccountKey::default();
     loop {
         let page = store.sealed_accounts(&after, PAGE).await?;
@@ -156,7 +156,7 @@ async fn accounts(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, St
         for (key, sealed) in page {
             let place = places::account(&key);
             match find(vault, &place, &sealed) {
-                Finding::Stale(text) if seals => {
+                EncryptionState::Stale(text) if seals => {
                     let new = vault.seal(&place, text.expose());
                     tally.tried(store.reseal_account(&key, &sealed, &new).await?);
                 }
@@ -173,8 +173,8 @@ async fn accounts(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, St
     }
 }
 
-async fn logins(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, StoreError> {
-    let mut tally = Tally::default();
+async fn logins(store: &Store, vault: &Vault, seals: bool) -> Result<RotationCounts, StoreError> {
+    let mut tally = RotationCounts::default();
     let mut after = String::new();
     loop {
         let page = store.sealed_logins(&after, PAGE).await?;
@@ -185,7 +185,7 @@ async fn logins(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, Stor
         for (id, sealed) in page {
             let place = places::login(&id);
             match find(vault, &place, &sealed) {
-                Finding::Stale(text) if seals => {
+                EncryptionState::Stale(text) if seals => {
                     let new = vault.seal(&place, text.expose());
                     tally.tried(store.reseal_login(&id, &sealed, &new).await?);
                 }
@@ -195,21 +195,21 @@ async fn logins(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, Stor
     }
 }
 
-async fn group_keys(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, StoreError> {
-    let mut tally = Tally::default();
+async fn group_keys(store: &Store, vault: &Vault, seals: bool) -> Result<RotationCounts, StoreError> {
+    let mut tally = RotationCounts::default();
     for row in store.group_keys().await? {
-        let value = match Stored::read(&row) {
-            Stored::Plain(value) => {
+        let value = match StoredGroupKey::read(&row) {
+            StoredGroupKey::Plain(value) => {
                 if !seals {
                     tally.plain += 1;
                     continue;
                 }
                 value.clone()
             }
-            Stored::Sealed(name, sealed) => {
+            StoredGroupKey::Sealed(name, sealed) => {
                 let place = places::group_key(name);
                 match find_text(vault, &place, sealed) {
-                    Finding::Stale(value) if seals => value,
+                    EncryptionState::Stale(value) if seals => value,
                     other => {
                         tally.note(other, || described(&row));
                         continue;
@@ -217,7 +217,7 @@ async fn group_keys(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, 
                 }
             }
         };
-        let new = Stored::seal(vault, &row.name, &value);
+        let new = StoredGroupKey::seal(vault, &row.name, &value);
         let is_done = store.reseal_group_key(&row.name, &row.stored, &new).await?;
         tally.tried(is_done);
     }
@@ -232,29 +232,29 @@ fn described(row: &GroupKeyRow) -> String {
     )
 }
 
-fn find(vault: &Vault, place: &Place<'_>, sealed: &[u8]) -> Finding {
+fn find(vault: &Vault, place: &ValueLocation<'_>, sealed: &[u8]) -> EncryptionState {
     match vault.open(place, sealed) {
-        Ok(_) if vault.is_current(sealed) => Finding::Current,
-        Ok(text) => Finding::Stale(text),
-        Err(why) => Finding::Unopened(why),
+        Ok(_) if vault.is_current(sealed) => EncryptionState::Current,
+        Ok(text) => EncryptionState::Stale(text),
+        Err(why) => EncryptionState::Unopened(why),
     }
 }
 
-fn find_text(vault: &Vault, place: &Place<'_>, sealed: &str) -> Finding {
+fn find_text(vault: &Vault, place: &ValueLocation<'_>, sealed: &str) -> EncryptionState {
     match vault.open_text(place, sealed) {
-        Ok(_) if vault.is_current_text(sealed) => Finding::Current,
-        Ok(text) => Finding::Stale(text),
-        Err(why) => Finding::Unopened(why),
+        Ok(_) if vault.is_current_text(sealed) => EncryptionState::Current,
+        Ok(text) => EncryptionState::Stale(text),
+        Err(why) => EncryptionState::Unopened(why),
     }
 }
 
-impl Tally {
+impl RotationCounts {
     /// Counts a row that is left unchanged.
-    fn note(&mut self, finding: Finding, what: impl FnOnce() -> String) {
+    fn note(&mut self, finding: EncryptionState, what: impl FnOnce() -> String) {
         match finding {
-            Finding::Current => self.current += 1,
-            Finding::Stale(_) => self.old += 1,
-            Finding::Unopened(why) => self.unopened.push((what(), why.to_string())),
+            EncryptionState::Current => self.current += 1,
+            EncryptionState::Stale(_) => self.old += 1,
+            EncryptionState::Unopened(why) => self.unopened.push((what(), why.to_string())),
         }
     }
 

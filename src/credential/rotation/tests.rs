@@ -3,10 +3,10 @@
 use super::*;
 use crate::{
     credential::{
-        Keyring, put_group_key,
+        EncryptionKeys, put_group_key,
         testing::{keyring, no_key},
     },
-    store::{Actor, GroupKeyName, testing::Base},
+    store::{ChangeActor, GroupKeyName, testing::Base},
 };
 
 fn account(subject: &str) -> AccountKey {
@@ -26,14 +26,14 @@ fn group_key(group: &str) -> GroupKeyName {
 }
 
 /// Seals an account, a login and a key of a group, each named after its encryption key.
-async fn fill(store: &Store, ring: &Keyring, name: &str) {
+async fn fill(store: &Store, ring: &EncryptionKeys, name: &str) {
     let vault = ring.to_seal().unwrap();
     let key = account(name);
     let sealed = vault.seal(&places::account(&key), "tokens");
     store.put_account(None, &key, &sealed).await.unwrap();
     let sealed = vault.seal(&places::login(name), "state");
     store.save_login(name, &sealed, i64::MAX).await.unwrap();
-    let operator = Actor {
+    let operator = ChangeActor {
         id: "operator".to_owned(),
         proof: "operator".to_owned(),
         workspace: "*".to_owned(),
@@ -49,7 +49,7 @@ async fn fill(store: &Store, ring: &Keyring, name: &str) {
     .unwrap();
 }
 
-fn counts(tally: &Tally) -> [u64; 5] {
+fn counts(tally: &RotationCounts) -> [u64; 5] {
     let unopened = tally.unopened.len() as u64;
     [
         tally.current,

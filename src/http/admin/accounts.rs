@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 
 use super::{
     errors::NO_DATABASE,
-    guard::{Admin, Given, refused},
+    guard::{AdminCaller, JsonBody, refused},
 };
 use crate::{
     config::DEFAULT_WORKSPACE,
-    credential::Owner,
+    credential::SessionOwner,
     http::{
         AppState,
         connect::{bridge, forget},
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = AccountSelector)]
 #[serde(deny_unknown_fields)]
-pub struct Which {
+pub struct AccountSelector {
     /// The bridge.
     bridge: String,
     /// The subject as the list shows it. It is empty for a shared account.
@@ -88,7 +88,7 @@ enum AccountStatus {
         (status = 404, description = NO_DATABASE),
     ),
 )]
-pub async fn list(admin: Admin) -> Result<Json<AccountList>, ApiError> {
+pub async fn list(admin: AdminCaller) -> Result<Json<AccountList>, ApiError> {
     let accounts = admin.store()?.accounts().await.map_err(refused)?;
     let own = &admin.actor.workspace;
     let accounts: Vec<AccountItem> = accounts
@@ -117,7 +117,7 @@ pub async fn list(admin: Admin) -> Result<Json<AccountList>, ApiError> {
     path = "/accounts",
     operation_id = "disconnect_account",
     tag = "Accounts",
-    request_body = Which,
+    request_body = AccountSelector,
     responses(
         (status = 200, description = "The account is not connected anymore.", body = AccountRemoval),
         (status = 404, description = "`not_found`: there is no such bridge. `no_database`: the bridge was started without a database."),
@@ -125,17 +125,17 @@ pub async fn list(admin: Admin) -> Result<Json<AccountList>, ApiError> {
 )]
 pub async fn disconnect(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
-    Given(which): Given<Which>,
+    admin: AdminCaller,
+    JsonBody(which): JsonBody<AccountSelector>,
 ) -> Result<Json<AccountRemoval>, ApiError> {
     let bridge = bridge(&state, &which.bridge)?;
     if which.subject.is_empty() {
         admin.check_all("an account that all callers share")?;
     }
     let (owner, workspace) = if which.subject.is_empty() {
-        (Owner::Shared, DEFAULT_WORKSPACE.to_owned())
+        (SessionOwner::Shared, DEFAULT_WORKSPACE.to_owned())
     } else {
-        let owner = Owner::Caller {
+        let owner = SessionOwner::Caller {
             workspace: admin.actor.workspace.as_str().into(),
             subject: which.subject.as_str().into(),
         };

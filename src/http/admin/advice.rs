@@ -1,8 +1,8 @@
 //! Warnings about a change that may be a mistake. A warning never refuses the change.
 
-use super::guard::{Admin, refused};
+use super::guard::{AdminCaller, refused};
 use crate::{
-    access::{GroupAt, bounds_advice, bridge_advice, group_advice, known_groups},
+    access::{GroupMention, bounds_advice, bridge_advice, group_advice, known_groups},
     bridge::KnownTools,
     http::{AppState, error::ApiError},
     store::GrantRow,
@@ -10,7 +10,7 @@ use crate::{
 
 /// A warning about a group that is not known here. Only administrators of the default workspace get
 /// it, because it can name other groups.
-pub async fn of_group(admin: &Admin, group: &str, at: GroupAt) -> Result<Option<String>, ApiError> {
+pub async fn of_group(admin: &AdminCaller, group: &str, at: GroupMention) -> Result<Option<String>, ApiError> {
     if !admin.administers_all {
         return Ok(None);
     }

@@ -11,14 +11,14 @@ use utoipa::{
     openapi::{ObjectBuilder, schema::Type},
 };
 
-use super::guard::{Admin, Operator, PathName};
+use super::guard::{AdminCaller, GlobalAdmin, PathName};
 use crate::{
-    bridge::{Bridge, Phase},
-    config::{CredentialKind, Transport, TransportKind},
+    bridge::{Bridge, BridgePhase},
+    config::{CredentialScope, TransportSettings, TransportKind},
     credential::oauth_of,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
-    mcp::LastWords,
+    mcp::LastOutput,
     secret::Redactor,
     store::ChangeRecord,
 };
@@ -196,7 +196,7 @@ fn phase_schema() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some("What the bridge is doing now."))
-        .enum_values(Some(Phase::ALL.map(Phase::as_str)))
+        .enum_values(Some(BridgePhase::ALL.map(BridgePhase::as_str)))
 }
 
 /// Lists bridges in short
@@ -209,7 +209,7 @@ fn phase_schema() -> ObjectBuilder {
     tag = "Bridges",
     responses((status = 200, description = "The bridges, sorted by name.", body = ServerList)),
 )]
-pub async fn servers(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<ServerList> {
+pub async fn servers(State(state): State<Arc<AppState>>, _admin: AdminCaller) -> Json<ServerList> {
     let roster = state.registry.roster();
     let bridges = roster.bridges().iter();
     let mut servers: Vec<_> = bridges
@@ -238,7 +238,7 @@ pub async fn servers(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<
         body = BridgeList,
     )),
 )]
-pub async fn list(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<BridgeList> {
+pub async fn list(State(state): State<Arc<AppState>>, _admin: AdminCaller) -> Json<BridgeList> {
     let roster = state.registry.roster();
     let bridges = roster.bridges().iter();
     let bridges: Vec<_> = bridges.map(|it| shown(it, &state.redactor)).collect();
@@ -267,7 +267,7 @@ pub async fn list(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Bri
 )]
 pub async fn restart(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     PathName(name): PathName,
 ) -> Result<Json<BridgeRestart>, ApiError> {
     let bridge = state.registry.roster().get(&name).map(Arc::clone);
@@ -292,7 +292,7 @@ pub async fn restart(
     });
     let patience = bridge.config.connect_timeout.saturating_add(ENDING);
     let is_settled = timeout(patience, bridge.restart()).await.is_ok();
-    let is_up = matches!(bridge.status().phase, Phase::Ready | Phase::Idle);
+    let is_up = matches!(bridge.status().phase, BridgePhase::Ready | BridgePhase::Idle);
     let status = match (is_settled, is_up) {
         (true, true) => RestartStatus::Restarted,
         (true, false) => RestartStatus::Failed,
@@ -312,7 +312,7 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> BridgeDetails {
     let server = bridge.live.server.load();
     let tools = bridge.live.tools.load();
     let words = bridge.live.last_words.load();
-    let stderr = words.as_deref().map(LastWords::lines);
+    let stderr = words.as_deref().map(LastOutput::lines);
     let clean = |text: &str| redactor.redact(text).into_owned();
     let all_clean = |texts: &[String]| texts.iter().map(|it| clean(it)).collect::<Vec<_>>();
     let login = oauth_of(&bridge.config).ok();
@@ -327,8 +327,8 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> BridgeDetails {
         attempts: bridge.attempts(),
         failures: status.failures,
         login: login.map(|_| match bridge.config.credential {
-            CredentialKind::Caller => LoginHolder::Caller,
-            CredentialKind::Shared | CredentialKind::Group => LoginHolder::Shared,
+            CredentialScope::Caller => LoginHolder::Caller,
+            CredentialScope::Shared | CredentialScope::Group => LoginHolder::Shared,
         }),
         server: server.as_deref().map(|server| ServerIdentity {
             name: server.name.as_deref().map(clean),
@@ -345,12 +345,12 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> BridgeDetails {
 fn transport(bridge: &Bridge, redactor: &Redactor) -> TransportDetails {
     let clean = |text: &str| redactor.redact(text).into_owned();
     match &bridge.config.transport {
-        Ok(Transport::Stdio(stdio)) => TransportDetails::Program(ProgramDetails {
+        Ok(TransportSettings::Stdio(stdio)) => TransportDetails::Program(ProgramDetails {
             kind: TransportWord::Stdio,
             command: clean(&stdio.command),
             user: stdio.user.as_ref().map(|user| clean(&user.name)),
         }),
-        Ok(Transport::Remote(remote)) => TransportDetails::Address(AddressDetails {
+        Ok(TransportSettings::Remote(remote)) => TransportDetails::Address(AddressDetails {
             kind: TransportWord::Url,
             origin: clean(&remote.url.origin().ascii_serialization()),
         }),

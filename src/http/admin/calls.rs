@@ -17,7 +17,7 @@ use utoipa::{
 
 use super::{
     errors::NO_DATABASE,
-    guard::{Admin, Asked, invalid, refused},
+    guard::{AdminCaller, QueryParams, invalid, refused},
     words,
 };
 use crate::{
@@ -42,7 +42,7 @@ const NEXT_CURSOR: &str = "x-next-cursor";
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct Wanted {
+pub struct CallsQuery {
     /// Only calls at or after this time: a timestamp, a date, or an age such as `2h`.
     #[param(example = "2026-11-20T10:00:00Z")]
     since: Option<String>,
@@ -69,13 +69,13 @@ pub struct Wanted {
     /// The format of the answer.
     #[serde(default)]
     #[param(schema_with = format_schema)]
-    format: Format,
+    format: CallsFormat,
 }
 
 /// The output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum CallsFormat {
     /// One JSON document that includes the cursor of the next page.
     #[default]
     Json,
@@ -186,13 +186,13 @@ impl From<CallRecord> for CallItem {
 ///
 /// The answer contains the records of your workspace, newest first, in pages. To read all of them,
 /// send `next` of each page as `cursor` for the next one, until it is null. Pages in CSV and JSON
-/// Lines have the cursor in the header `X-Next-Cursor`, which the last page does not have.
+/// Lines have the cursor in the header `X-Next-SegmentCursor`, which the last page does not have.
 #[utoipa::path(
     get,
     path = "/calls",
     operation_id = "list_calls",
     tag = "Audit",
-    params(Wanted),
+    params(CallsQuery),
     responses(
         (
             status = 200,
@@ -207,7 +207,7 @@ impl From<CallRecord> for CallItem {
         (status = 404, description = NO_DATABASE),
     ),
 )]
-pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response, ApiError> {
+pub async fn list(admin: AdminCaller, QueryParams(wanted): QueryParams<CallsQuery>) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let limit = limit(wanted.limit)?;
     if let Some(outcome) = &wanted.outcome {
@@ -228,17 +228,17 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response
     let (calls, is_full) = gather(admin.store()?, filter, limit).await?;
     let next = calls.last().filter(|_| is_full).map(cursor);
     match wanted.format {
-        Format::Json => {
+        CallsFormat::Json => {
             let calls: Vec<_> = calls.into_iter().map(CallItem::from).collect();
             let count = calls.len();
             Ok(Json(CallPage { count, calls, next }).into_response())
         }
-        Format::Csv => {
-            let body = audit::render(audit::Format::Csv, &calls, true);
+        CallsFormat::Csv => {
+            let body = audit::render(audit::ExportFormat::Csv, &calls, true);
             Ok(file(body, "text/csv; charset=utf-8", "csv", next))
         }
-        Format::Jsonl => {
-            let body = audit::render(audit::Format::JsonLines, &calls, true);
+        CallsFormat::Jsonl => {
+            let body = audit::render(audit::ExportFormat::JsonLines, &calls, true);
             Ok(file(body, "application/jsonl", "jsonl", next))
         }
     }
@@ -251,7 +251,7 @@ async fn gather(
     filter: CallFilter,
     limit: u32,
 ) -> Result<(Vec<CallRecord>, bool), ApiError> {
-    let mut pages = audit::Pages::new(filter, limit.into());
+    let mut pages = audit::CallPages::new(filter, limit.into());
     let (mut gathered, mut bytes) = (Vec::new(), 0);
     while let Some(filter) = pages.next() {
         let records = store.calls(filter).await.map_err(refused)?;

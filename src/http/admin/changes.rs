@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     calls::limit,
     errors::NO_DATABASE,
-    guard::{Admin, Asked, refused},
+    guard::{AdminCaller, QueryParams, refused},
     words,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct Wanted {
+pub struct ChangesQuery {
     /// Only changes at or after this time: a timestamp, a date, or an age such as `2h`.
     #[param(example = "2026-11-20T10:00:00Z")]
     since: Option<String>,
@@ -86,15 +86,15 @@ impl From<ChangeRecord> for ChangeItem {
     path = "/changes",
     operation_id = "list_changes",
     tag = "Audit",
-    params(Wanted),
+    params(ChangesQuery),
     responses(
         (status = 200, description = "The records.", body = ChangeList),
         (status = 404, description = NO_DATABASE),
     ),
 )]
 pub async fn list(
-    admin: Admin,
-    Asked(wanted): Asked<Wanted>,
+    admin: AdminCaller,
+    QueryParams(wanted): QueryParams<ChangesQuery>,
 ) -> Result<Json<ChangeList>, ApiError> {
     let now = Timestamp::now();
     let filter = ChangeFilter {

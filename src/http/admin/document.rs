@@ -25,11 +25,11 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{api, errors, guard::Admin};
+use super::{api, errors, guard::AdminCaller};
 use crate::{
     error_code::ErrorCode,
     http::{AppState, error::ApiError, pages::is_known},
-    openapi::Document,
+    openapi::RenderedDocument,
 };
 
 /// Where the routes are.
@@ -116,10 +116,10 @@ impl Modify for AdminSecurity {
 pub async fn openapi(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
-    _admin: Admin,
+    _admin: AdminCaller,
 ) -> Result<Response, ApiError> {
     // `root_path` applies after a restart, so the document never changes while the process runs.
-    static DOCUMENT: OnceLock<Option<Document>> = OnceLock::new();
+    static DOCUMENT: OnceLock<Option<RenderedDocument>> = OnceLock::new();
     let document = DOCUMENT.get_or_init(|| {
         let settings = state.settings.load();
         written(&built(&settings.config.server.root_path))
@@ -177,8 +177,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
 }
 
 /// The bytes of the document and their tag.
-fn written(document: &OpenApi) -> Option<Document> {
+fn written(document: &OpenApi) -> Option<RenderedDocument> {
     let body = Bytes::from(serde_json::to_vec(document).ok()?);
     let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(&body)));
-    Some(Document { body, etag })
+    Some(RenderedDocument { body, etag })
 }

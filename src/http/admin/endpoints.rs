@@ -10,12 +10,12 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{Given, Operator, refused},
+    guard::{JsonBody, GlobalAdmin, refused},
     tenant_keys::problem,
     words,
 };
 use crate::{
-    access::GroupAt,
+    access::GroupMention,
     credential,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
@@ -39,7 +39,7 @@ pub struct NewEndpoint {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = EndpointRemoval)]
 #[serde(deny_unknown_fields)]
-pub struct OldEndpoint {
+pub struct EndpointRemoval {
     /// The group.
     tenant_id: String,
     /// The bridge.
@@ -113,7 +113,7 @@ pub struct EndpointDeleted {
 )]
 pub async fn list(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
 ) -> Result<Json<EndpointList>, ApiError> {
     let endpoints = admin.store()?.endpoints().await.map_err(refused)?;
     let endpoints: Vec<_> = endpoints
@@ -149,8 +149,8 @@ pub async fn list(
 )]
 pub async fn set(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
-    Given(given): Given<NewEndpoint>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<NewEndpoint>,
 ) -> Result<Json<EndpointCreated>, ApiError> {
     let url = credential::endpoint(&given.endpoint_url)
         .map_err(|why| ApiError::new(ErrorCode::InvalidEndpoint, why).of_caller())?;
@@ -160,7 +160,7 @@ pub async fn set(
         url: url.to_string(),
     };
     let mut warnings = Vec::new();
-    warnings.extend(advice::of_group(&admin, &endpoint.group, GroupAt::Grant).await?);
+    warnings.extend(advice::of_group(&admin, &endpoint.group, GroupMention::Grant).await?);
     let of_bridge = advice::of_bridge(&state, &endpoint.bridge);
     let is_known = of_bridge.is_none();
     warnings.extend(of_bridge);
@@ -184,15 +184,15 @@ pub async fn set(
     path = "/endpoints",
     operation_id = "remove_endpoint",
     tag = "Group credentials",
-    request_body = OldEndpoint,
+    request_body = EndpointRemoval,
     responses(
         (status = 200, description = "The endpoint was removed.", body = EndpointDeleted),
         (status = 404, description = "`not_found`: the group has no endpoint for this bridge. `no_database`: the bridge was started without a database."),
     ),
 )]
 pub async fn remove(
-    Operator(admin): Operator,
-    Given(given): Given<OldEndpoint>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<EndpointRemoval>,
 ) -> Result<Json<EndpointDeleted>, ApiError> {
     let (group, bridge) = (given.tenant_id, given.server_id);
     let store = admin.store()?;

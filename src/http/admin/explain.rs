@@ -10,12 +10,12 @@ use utoipa::{
 };
 
 use super::{
-    guard::{Asked, Operator},
+    guard::{QueryParams, GlobalAdmin},
     words,
 };
 use crate::{
-    access::{Explanation, Origin},
-    auth::Refusal,
+    access::{AccessExplanation, GroupSource},
+    auth::AuthenticationError,
     bridge::explain_tool,
     call::permissions,
     http::{AppState, error::ApiError},
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct Question {
+pub struct ExplainQuery {
     /// The e-mail address of the user. Case does not matter.
     #[param(example = "ann@example.org")]
     user: String,
@@ -94,17 +94,17 @@ struct ReadOnlyOutcome {
 /// The schema of a group's origin.
 fn origin_schema() -> ObjectBuilder {
     let origins = [
-        Origin::Proof,
-        Origin::Table,
-        Origin::OpenWebUi,
-        Origin::Default,
+        GroupSource::Proof,
+        GroupSource::Table,
+        GroupSource::OpenWebUi,
+        GroupSource::Default,
     ];
     let description = "Where it comes from: the credentials, the tables of the bridge, Open WebUI, or \
         `default_groups` in the configuration.";
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some(description))
-        .enum_values(Some(origins.map(Origin::as_str)))
+        .enum_values(Some(origins.map(GroupSource::as_str)))
 }
 
 /// Explains a decision
@@ -117,7 +117,7 @@ fn origin_schema() -> ObjectBuilder {
     path = "/explain",
     operation_id = "explain_access",
     tag = "Access",
-    params(Question),
+    params(ExplainQuery),
     responses(
         (status = 200, description = "The decision, and why.", body = ExplainedAccess),
         (status = 404, description = "`not_found`: the server does not list this tool, or the user is unknown."),
@@ -125,8 +125,8 @@ fn origin_schema() -> ObjectBuilder {
 )]
 pub async fn explain(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
-    Asked(question): Asked<Question>,
+    GlobalAdmin(admin): GlobalAdmin,
+    QueryParams(question): QueryParams<ExplainQuery>,
 ) -> Result<Json<ExplainedAccess>, ApiError> {
     let email = words::email(&question.user)?;
     let name = words::bridge(&question.bridge)?;
@@ -165,7 +165,7 @@ fn shown(
     user: String,
     bridge: &BridgeName,
     tool: Option<String>,
-    why: Explanation,
+    why: AccessExplanation,
 ) -> ExplainedAccess {
     let allowed = why.is_allowed();
     let groups = why.groups.into_iter().map(|(group, origin)| GroupOrigin {
@@ -191,9 +191,9 @@ fn shown(
     }
 }
 
-fn unknown(refusal: Refusal) -> ApiError {
+fn unknown(refusal: AuthenticationError) -> ApiError {
     match refusal {
-        Refusal::Store(error) => ApiError::store(error),
+        AuthenticationError::Store(error) => ApiError::store(error),
         other => ApiError::not_found(other.to_string()),
     }
 }

@@ -9,20 +9,20 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{Admin, Asked, Given, refused},
+    guard::{AdminCaller, QueryParams, JsonBody, refused},
     words,
 };
 use crate::{
-    access::GroupAt,
+    access::GroupMention,
     http::{AppState, error::ApiError},
-    store::{Actor, GrantRow},
+    store::{ChangeActor, GrantRow},
 };
 
 /// The query of the list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct Wanted {
+pub struct GrantsQuery {
     /// Only grants of this group.
     group: Option<String>,
     /// Only grants for this bridge.
@@ -50,7 +50,7 @@ pub struct NewGrant {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GrantRevocation)]
 #[serde(deny_unknown_fields)]
-pub struct OldGrant {
+pub struct GrantRevocation {
     /// The group.
     group: String,
     /// The bridge.
@@ -127,13 +127,13 @@ pub struct GrantsRevoked {
     path = "/grants",
     operation_id = "list_grants",
     tag = "Access",
-    params(Wanted),
+    params(GrantsQuery),
     responses(
         (status = 200, description = "The grants.", body = GrantList),
         (status = 404, description = NO_DATABASE),
     ),
 )]
-pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<GrantList>, ApiError> {
+pub async fn list(admin: AdminCaller, QueryParams(wanted): QueryParams<GrantsQuery>) -> Result<Json<GrantList>, ApiError> {
     let grants = admin.store()?.grants().await.map_err(refused)?;
     let is_wanted = |grant: &&GrantRow| {
         is_seen_by(grant, &admin.actor)
@@ -171,8 +171,8 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<Gra
 )]
 pub async fn add(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
-    Given(given): Given<NewGrant>,
+    admin: AdminCaller,
+    JsonBody(given): JsonBody<NewGrant>,
 ) -> Result<Json<GrantAdded>, ApiError> {
     let mut grant = GrantRow {
         workspace: None,
@@ -188,7 +188,7 @@ pub async fn add(
     }
     // The warning must be found before the grant is added, because afterwards the group is known.
     let mut warnings = Vec::new();
-    warnings.extend(advice::of_group(&admin, &grant.group, GroupAt::Grant).await?);
+    warnings.extend(advice::of_group(&admin, &grant.group, GroupMention::Grant).await?);
     warnings.extend(advice::of_bridge(&state, &grant.bridge));
     let (matches, of_bounds) = advice::of_bounds(&state, &grant).await?;
     warnings.extend(of_bounds);
@@ -212,15 +212,15 @@ pub async fn add(
     path = "/grants",
     operation_id = "revoke_grants",
     tag = "Access",
-    request_body = OldGrant,
+    request_body = GrantRevocation,
     responses(
         (status = 200, description = "The group has none of these grants.", body = GrantsRevoked),
         (status = 404, description = NO_DATABASE),
     ),
 )]
 pub async fn revoke(
-    admin: Admin,
-    Given(given): Given<OldGrant>,
+    admin: AdminCaller,
+    JsonBody(given): JsonBody<GrantRevocation>,
 ) -> Result<Json<GrantsRevoked>, ApiError> {
     let (group, bridge) = (given.group, given.bridge);
     let store = admin.store()?;
@@ -247,7 +247,7 @@ pub async fn revoke(
 }
 
 /// Whether a grant applies in all workspaces or in the administrator's own.
-pub fn is_seen_by(grant: &GrantRow, actor: &Actor) -> bool {
+pub fn is_seen_by(grant: &GrantRow, actor: &ChangeActor) -> bool {
     let workspace = grant.workspace.as_ref();
     workspace.is_none_or(|workspace| *workspace == actor.workspace)
 }

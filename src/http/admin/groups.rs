@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{
     errors::NO_DATABASE,
     grants::{self, GrantItem},
-    guard::{Admin, Given, Operator, PathName, refused},
+    guard::{AdminCaller, JsonBody, GlobalAdmin, PathName, refused},
     words,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub struct NewGroup {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GroupBridges)]
 #[serde(deny_unknown_fields)]
-pub struct Bridges {
+pub struct GroupBridges {
     /// All bridges that the group may use as a whole.
     server_ids: Vec<String>,
 }
@@ -128,7 +128,7 @@ pub struct GroupDeleted {
         (status = 404, description = NO_DATABASE),
     ),
 )]
-pub async fn list(Operator(admin): Operator) -> Result<Json<GroupList>, ApiError> {
+pub async fn list(GlobalAdmin(admin): GlobalAdmin) -> Result<Json<GroupList>, ApiError> {
     let groups = admin.store()?.groups().await.map_err(refused)?;
     let groups: Vec<_> = groups.iter().map(|group| shown(&admin, group)).collect();
     Ok(Json(GroupList {
@@ -152,7 +152,7 @@ pub async fn list(Operator(admin): Operator) -> Result<Json<GroupList>, ApiError
     ),
 )]
 pub async fn one(
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     PathName(name): PathName,
 ) -> Result<Json<GroupDetails>, ApiError> {
     let groups = admin.store()?.groups().await.map_err(refused)?;
@@ -187,8 +187,8 @@ pub async fn one(
 )]
 pub async fn create(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
-    Given(given): Given<NewGroup>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<NewGroup>,
 ) -> Result<Json<GroupChanged>, ApiError> {
     let group = words::group(&given.group_name)?;
     let bridges = names(&given.server_ids)?;
@@ -221,7 +221,7 @@ pub async fn create(
     operation_id = "update_group",
     tag = "Users and groups",
     params(("name" = String, Path, description = "The name of the group.", min_length = 1, max_length = 255)),
-    request_body = Bridges,
+    request_body = GroupBridges,
     responses(
         (status = 200, description = "The group may use these bridges.", body = GroupChanged),
         (status = 400, description = "`invalid_name`: a group cannot have this name."),
@@ -230,9 +230,9 @@ pub async fn create(
 )]
 pub async fn update(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     PathName(name): PathName,
-    Given(given): Given<Bridges>,
+    JsonBody(given): JsonBody<GroupBridges>,
 ) -> Result<Json<GroupChanged>, ApiError> {
     let group = words::group(&name)?;
     let bridges = names(&given.server_ids)?;
@@ -266,7 +266,7 @@ pub async fn update(
     ),
 )]
 pub async fn delete(
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     PathName(name): PathName,
 ) -> Result<Json<GroupDeleted>, ApiError> {
     if admin.settings.config.access.admin_groups.contains(&name) {
@@ -289,7 +289,7 @@ pub async fn delete(
 }
 
 /// A group as the list shows it.
-fn shown(admin: &Admin, group: &GroupRow) -> GroupItem {
+fn shown(admin: &AdminCaller, group: &GroupRow) -> GroupItem {
     let grants = group
         .grants
         .iter()

@@ -1,4 +1,4 @@
-//! [`Admin`]: the check in front of every admin route. [`Given`], [`Asked`] and [`PathName`]:
+//! [`AdminCaller`]: the check in front of every admin route. [`JsonBody`], [`QueryParams`] and [`PathName`]:
 //! checked bodies, queries and names in paths.
 
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use http::{Method, header::CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    access::View,
+    access::Permissions,
     config::DEFAULT_WORKSPACE,
-    credential::Keyring,
+    credential::EncryptionKeys,
     error_code::ErrorCode,
-    http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
-    settings::Settings,
-    store::{Actor, Store, StoreError},
+    http::{AppState, body, browser, error::ApiError, identity, sender::RequestSender},
+    settings::ReloadableSettings,
+    store::{ChangeActor, Store, StoreError},
 };
 
 /// The largest body of a change, in bytes.
@@ -29,27 +29,27 @@ const EVERY_WORKSPACE: &str = "*";
 
 /// An administrator who sends a request.
 #[derive(Debug)]
-pub struct Admin {
+pub struct AdminCaller {
     /// The settings that were used to check the administrator.
-    pub settings: Arc<Settings>,
+    pub settings: Arc<ReloadableSettings>,
     /// The administrator, for the records of changes and to choose the workspace.
-    pub actor: Actor,
+    pub actor: ChangeActor,
     /// Whether they administer every workspace.
     pub administers_all: bool,
     /// The tables.
     store: Option<Arc<Store>>,
     /// The key that encrypts secrets in the database.
-    keyring: Option<Arc<Keyring>>,
+    keyring: Option<Arc<EncryptionKeys>>,
 }
 
-impl Admin {
+impl AdminCaller {
     /// The tables, if there is a database.
     pub fn store(&self) -> Result<&Store, ApiError> {
         self.store.as_deref().ok_or_else(nothing_kept)
     }
 
     /// The key that encrypts secrets in the database, if there is one.
-    pub fn keyring(&self) -> Result<&Keyring, ApiError> {
+    pub fn keyring(&self) -> Result<&EncryptionKeys, ApiError> {
         self.keyring.as_deref().ok_or_else(nothing_kept)
     }
 }
@@ -58,9 +58,9 @@ impl Admin {
 /// (groups, members, administrators, keys and endpoints of groups, bridges, the configuration), and
 /// what sends the operator's credentials to another address.
 #[derive(Debug)]
-pub struct Operator(pub Admin);
+pub struct GlobalAdmin(pub AdminCaller);
 
-impl Admin {
+impl AdminCaller {
     /// Refuses administrators of a single workspace.
     pub fn check_all(&self, what: &str) -> Result<(), ApiError> {
         if self.administers_all {
@@ -73,20 +73,20 @@ impl Admin {
     }
 }
 
-impl FromRequestParts<Arc<AppState>> for Operator {
+impl FromRequestParts<Arc<AppState>> for GlobalAdmin {
     type Rejection = ApiError;
 
     async fn from_request_parts(
         parts: &mut Parts,
         state: &Arc<AppState>,
     ) -> Result<Self, ApiError> {
-        let admin = Admin::from_request_parts(parts, state).await?;
+        let admin = AdminCaller::from_request_parts(parts, state).await?;
         admin.check_all("what this route shows or changes")?;
         Ok(Self(admin))
     }
 }
 
-impl FromRequestParts<Arc<AppState>> for Admin {
+impl FromRequestParts<Arc<AppState>> for AdminCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(
@@ -99,7 +99,7 @@ impl FromRequestParts<Arc<AppState>> for Admin {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .is_some_and(is_json);
-        let sender = Sender::take(parts);
+        let sender = RequestSender::take(parts);
         let settings = state.settings.load_full();
         let view = identity::view(&settings, &sender).await;
         let view = view.map_err(ApiError::without_prompt)?;
@@ -139,13 +139,13 @@ fn is_json(value: &str) -> bool {
 }
 
 /// The actor of a change.
-fn actor(view: &View) -> Result<Actor, ApiError> {
+fn actor(view: &Permissions) -> Result<ChangeActor, ApiError> {
     let caller = view.caller();
     if *caller.workspace == *EVERY_WORKSPACE {
         let detail = "`*` is not a valid workspace for a caller";
         return Err(ApiError::new(ErrorCode::Forbidden, detail));
     }
-    Ok(Actor {
+    Ok(ChangeActor {
         id: caller.id.to_string(),
         proof: caller.proof.as_str().to_owned(),
         workspace: caller.workspace.to_string(),
@@ -154,7 +154,7 @@ fn actor(view: &View) -> Result<Actor, ApiError> {
 
 /// Refuses a page of another origin that uses an administrator's cookie, even if
 /// `cors_allow_origins` allows that origin elsewhere.
-fn refuse_pages(view: &View, sender: &Sender, method: &Method) -> Result<(), ApiError> {
+fn refuse_pages(view: &Permissions, sender: &RequestSender, method: &Method) -> Result<(), ApiError> {
     if browser::may_be_forged(view.caller()) && !browser::is_same_origin(sender) {
         tracing::warn!(%method, "a page of another origin tried the admin API");
         return Err(ApiError::new(
@@ -167,14 +167,14 @@ fn refuse_pages(view: &View, sender: &Sender, method: &Method) -> Result<(), Api
 
 /// A JSON body.
 #[derive(Debug)]
-pub struct Given<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &Arc<AppState>) -> Result<Self, ApiError> {
         let bytes = body::read(request.into_body(), BODY_BYTES_MAX, None).await?;
-        serde_json::from_slice(&bytes).map(Given).map_err(|error| {
+        serde_json::from_slice(&bytes).map(JsonBody).map_err(|error| {
             if error.is_data() {
                 invalid(error.to_string())
             } else {
@@ -187,9 +187,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
 
 /// A query string.
 #[derive(Debug)]
-pub struct Asked<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for QueryParams<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(

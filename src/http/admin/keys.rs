@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{Admin, Given, invalid, refused},
+    guard::{AdminCaller, JsonBody, invalid, refused},
     words,
 };
 use crate::{
-    access::GroupAt,
+    access::GroupMention,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
     secret::Secret,
@@ -33,7 +33,7 @@ const PREFIX: &str = "mcpb_";
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewApiKey)]
 #[serde(deny_unknown_fields)]
-pub struct NewKey {
+pub struct NewApiKey {
     /// The name that logs show.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
@@ -52,7 +52,7 @@ pub struct NewKey {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ApiKeyRevocation)]
 #[serde(deny_unknown_fields)]
-pub struct OldKey {
+pub struct ApiKeyRevocation {
     /// Its name.
     name: String,
 }
@@ -142,7 +142,7 @@ pub struct ApiKeyRevoked {
         (status = 404, description = NO_DATABASE),
     ),
 )]
-pub async fn list(admin: Admin) -> Result<Json<ApiKeyList>, ApiError> {
+pub async fn list(admin: AdminCaller) -> Result<Json<ApiKeyList>, ApiError> {
     let stored = admin.store()?.keys().await.map_err(refused)?;
     let workspace = &admin.actor.workspace;
     let mut keys: Vec<_> = stored
@@ -178,7 +178,7 @@ pub async fn list(admin: Admin) -> Result<Json<ApiKeyList>, ApiError> {
     path = "/keys",
     operation_id = "create_key",
     tag = "API keys",
-    request_body = NewKey,
+    request_body = NewApiKey,
     responses(
         (status = 200, description = "The new key and its text.", body = ApiKeyCreated),
         (status = 400, description = "`invalid_name`: a group cannot have this name."),
@@ -188,8 +188,8 @@ pub async fn list(admin: Admin) -> Result<Json<ApiKeyList>, ApiError> {
 )]
 pub async fn add(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
-    Given(given): Given<NewKey>,
+    admin: AdminCaller,
+    JsonBody(given): JsonBody<NewApiKey>,
 ) -> Result<Json<ApiKeyCreated>, ApiError> {
     let name = words::key_name(&given.name)?;
     if admin
@@ -232,7 +232,7 @@ pub async fn add(
     };
     let mut warnings = Vec::new();
     for group in &key.groups {
-        warnings.extend(advice::of_group(&admin, group, GroupAt::Member).await?);
+        warnings.extend(advice::of_group(&admin, group, GroupMention::Member).await?);
     }
     let done = admin.store()?.add_key(&admin.actor, &key).await;
     if !done.map_err(refused)? {
@@ -256,15 +256,15 @@ pub async fn add(
     path = "/keys",
     operation_id = "revoke_key",
     tag = "API keys",
-    request_body = OldKey,
+    request_body = ApiKeyRevocation,
     responses(
         (status = 200, description = "The key was revoked.", body = ApiKeyRevoked),
         (status = 404, description = "`not_found`: there is no such key in the database. `no_database`: the bridge was started without a database."),
     ),
 )]
 pub async fn revoke(
-    admin: Admin,
-    Given(given): Given<OldKey>,
+    admin: AdminCaller,
+    JsonBody(given): JsonBody<ApiKeyRevocation>,
 ) -> Result<Json<ApiKeyRevoked>, ApiError> {
     let done = admin.store()?.revoke_key(&admin.actor, &given.name).await;
     if !done.map_err(refused)? {

@@ -4,7 +4,7 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::guard::Admin;
+use super::guard::AdminCaller;
 
 /// The administrator who asks.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,7 +31,7 @@ pub struct AdminIdentity {
     tag = "Access",
     responses((status = 200, description = "Your identity.", body = AdminIdentity)),
 )]
-pub async fn me(admin: Admin) -> Json<AdminIdentity> {
+pub async fn me(admin: AdminCaller) -> Json<AdminIdentity> {
     let actor = admin.actor;
     Json(AdminIdentity {
         id: actor.id,

@@ -19,7 +19,7 @@
 //! | `GET /openapi.json` | the OpenAPI document of these routes |
 //! | `GET /plan` | what a reload would change, or the errors in the configuration |
 //!
-//! Every route first checks that the caller is an administrator ([`guard::Admin`]). The store
+//! Every route first checks that the caller is an administrator ([`guard::AdminCaller`]). The store
 //! writes the record of a change in the same transaction as the change.
 //!
 //! The routes are registered together with their descriptions (`#[utoipa::path]`), out of which

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::guard::Operator;
+use super::guard::GlobalAdmin;
 use crate::{config::Diagnostic, http::AppState, name::BridgeName};
 
 /// What a reload would change, or why it would change nothing.
@@ -68,7 +68,7 @@ pub struct PlanProblems {
         body = ReloadPreview,
     )),
 )]
-pub async fn plan(State(state): State<Arc<AppState>>, _admin: Operator) -> Json<ReloadPreview> {
+pub async fn plan(State(state): State<Arc<AppState>>, _admin: GlobalAdmin) -> Json<ReloadPreview> {
     let (plan, warnings) = match state.reloader.preview() {
         Ok(preview) => preview,
         Err(problems) => {

@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{Admin, Given, Operator, PathName, invalid, refused},
+    guard::{AdminCaller, JsonBody, GlobalAdmin, PathName, invalid, refused},
     words,
 };
 use crate::{
-    access::{GroupAt, variable_advice},
-    credential::{self, GroupKeyRefusal, KeyError, PutError},
+    access::{GroupMention, variable_advice},
+    credential::{self, GroupKeyError, EncryptionKeyError, GroupKeyPutError},
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
     name::BridgeName,
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewGroupKey)]
 #[serde(deny_unknown_fields)]
-pub struct NewKey {
+pub struct NewGroupKey {
     /// The group.
     #[schema(min_length = 1, max_length = 255)]
     tenant_id: String,
@@ -46,7 +46,7 @@ pub struct NewKey {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = GroupKeyRemoval)]
 #[serde(deny_unknown_fields)]
-pub struct OldKey {
+pub struct GroupKeyRemoval {
     /// The group.
     tenant_id: String,
     /// The bridge.
@@ -130,7 +130,7 @@ pub struct GroupKeyDeleted {
 )]
 pub async fn list(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
 ) -> Result<Json<GroupKeyList>, ApiError> {
     shown(&state, &admin, |_| true).await
 }
@@ -152,7 +152,7 @@ pub async fn list(
 )]
 pub async fn of_group(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     PathName(group): PathName,
 ) -> Result<Json<GroupKeyList>, ApiError> {
     shown(&state, &admin, |name| name.group == group).await
@@ -167,7 +167,7 @@ pub async fn of_group(
     path = "/tenant-keys",
     operation_id = "set_group_key",
     tag = "Group credentials",
-    request_body = NewKey,
+    request_body = NewGroupKey,
     responses(
         (status = 200, description = "The key was set.", body = GroupKeyCreated),
         (status = 400, description = "`invalid_name`: a group cannot have this name."),
@@ -177,8 +177,8 @@ pub async fn of_group(
 )]
 pub async fn set(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
-    Given(given): Given<NewKey>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<NewGroupKey>,
 ) -> Result<Json<GroupKeyCreated>, ApiError> {
     let name = GroupKeyName {
         group: words::group(&given.tenant_id)?,
@@ -188,7 +188,7 @@ pub async fn set(
     let mut configured = admin.settings.config.bridges.iter();
     let bridge = configured.find(|bridge| bridge.name.as_str() == name.bridge);
     let mut warnings = Vec::new();
-    warnings.extend(advice::of_group(&admin, &name.group, GroupAt::Grant).await?);
+    warnings.extend(advice::of_group(&admin, &name.group, GroupMention::Grant).await?);
     warnings.extend(advice::of_bridge(&state, &name.bridge));
     let of_variable = bridge.and_then(|bridge| variable_advice(bridge, &name.variable));
     // Whether the key replaces a variable of a configured bridge.
@@ -198,9 +198,9 @@ pub async fn set(
     credential::put_group_key(store, keyring, &admin.actor, &name, &given.key_value)
         .await
         .map_err(|error| match error {
-            PutError::Key(error) => no_key(&error),
-            PutError::Store(error) => refused(error),
-            PutError::Value(detail) => invalid(detail),
+            GroupKeyPutError::Key(error) => no_key(&error),
+            GroupKeyPutError::Store(error) => refused(error),
+            GroupKeyPutError::Value(detail) => invalid(detail),
         })?;
     Ok(Json(GroupKeyCreated {
         status: "created",
@@ -220,15 +220,15 @@ pub async fn set(
     path = "/tenant-keys",
     operation_id = "remove_group_key",
     tag = "Group credentials",
-    request_body = OldKey,
+    request_body = GroupKeyRemoval,
     responses(
         (status = 200, description = "The key was removed.", body = GroupKeyDeleted),
         (status = 404, description = "`not_found`: the group has no such key for this bridge. `no_database`: the bridge was started without a database."),
     ),
 )]
 pub async fn remove(
-    Operator(admin): Operator,
-    Given(given): Given<OldKey>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<GroupKeyRemoval>,
 ) -> Result<Json<GroupKeyDeleted>, ApiError> {
     let name = GroupKeyName {
         group: given.tenant_id,
@@ -252,7 +252,7 @@ pub async fn remove(
 /// The wanted keys, each with its problem if it cannot be used.
 async fn shown(
     state: &AppState,
-    admin: &Admin,
+    admin: &AdminCaller,
     is_wanted: impl Fn(&GroupKeyName) -> bool,
 ) -> Result<Json<GroupKeyList>, ApiError> {
     let keys = admin.store()?.group_key_names().await.map_err(refused)?;
@@ -280,14 +280,14 @@ pub fn problem(state: &AppState, group: &str, bridge: &str) -> Option<String> {
     // The table may hold any name, because the Python proxy did not check the names of servers.
     let bridge = BridgeName::mcpo(bridge).ok()?;
     match state.group_keys.of(&[Arc::from(group)], &bridge) {
-        Err(GroupKeyRefusal::Unusable { why, .. }) => Some(why.to_string()),
-        Err(GroupKeyRefusal::Unread) | Ok(_) => None,
+        Err(GroupKeyError::Unusable { why, .. }) => Some(why.to_string()),
+        Err(GroupKeyError::Unread) | Ok(_) => None,
     }
 }
 
 /// The error if there is no key to encrypt secrets with. The operator has to set one, and the error
 /// says how.
-fn no_key(error: &KeyError) -> ApiError {
+fn no_key(error: &EncryptionKeyError) -> ApiError {
     tracing::warn!("{error}");
     ApiError::new(ErrorCode::NoSecretKey, error.to_string())
 }

@@ -7,16 +7,16 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{Given, Operator, refused},
+    guard::{JsonBody, GlobalAdmin, refused},
     words,
 };
-use crate::{access::GroupAt, http::error::ApiError};
+use crate::{access::GroupMention, http::error::ApiError};
 
 /// A member of a group.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = MembershipChange)]
 #[serde(deny_unknown_fields)]
-pub struct Membership {
+pub struct MembershipChange {
     /// The e-mail address of the user. Case does not matter.
     email: String,
     /// The group.
@@ -28,7 +28,7 @@ pub struct Membership {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = UserSelector)]
 #[serde(deny_unknown_fields)]
-pub struct Person {
+pub struct UserSelector {
     /// The e-mail address of the user. Case does not matter.
     email: String,
 }
@@ -108,7 +108,7 @@ enum MemberStatus {
         (status = 404, description = NO_DATABASE),
     ),
 )]
-pub async fn list(Operator(admin): Operator) -> Result<Json<UserList>, ApiError> {
+pub async fn list(GlobalAdmin(admin): GlobalAdmin) -> Result<Json<UserList>, ApiError> {
     let users = admin.store()?.users().await.map_err(refused)?;
     let users: Vec<_> = users
         .into_iter()
@@ -134,7 +134,7 @@ pub async fn list(Operator(admin): Operator) -> Result<Json<UserList>, ApiError>
     path = "/users/groups",
     operation_id = "add_user_to_group",
     tag = "Users and groups",
-    request_body = Membership,
+    request_body = MembershipChange,
     responses(
         (status = 200, description = "The user is in the group.", body = MembershipChanged),
         (status = 400, description = "`invalid_name`: a group cannot have this name."),
@@ -142,15 +142,15 @@ pub async fn list(Operator(admin): Operator) -> Result<Json<UserList>, ApiError>
     ),
 )]
 pub async fn add_to_group(
-    Operator(admin): Operator,
-    Given(given): Given<Membership>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<MembershipChange>,
 ) -> Result<Json<MembershipChanged>, ApiError> {
     let (email, group) = (
         words::email(&given.email)?,
         words::group(&given.group_name)?,
     );
     // The warning must be found before the member is added, because afterwards the group is known.
-    let warning = advice::of_group(&admin, &group, GroupAt::Member).await?;
+    let warning = advice::of_group(&admin, &group, GroupMention::Member).await?;
     let done = admin
         .store()?
         .add_member(&admin.actor, &email, &group)
@@ -173,15 +173,15 @@ pub async fn add_to_group(
     path = "/users/groups",
     operation_id = "remove_user_from_group",
     tag = "Users and groups",
-    request_body = Membership,
+    request_body = MembershipChange,
     responses(
         (status = 200, description = "The user is not in the group.", body = MembershipChanged),
         (status = 404, description = NO_DATABASE),
     ),
 )]
 pub async fn remove_from_group(
-    Operator(admin): Operator,
-    Given(given): Given<Membership>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<MembershipChange>,
 ) -> Result<Json<MembershipChanged>, ApiError> {
     // The name is not checked, so that any row in the tables can be removed.
     let (email, group) = (given.email.trim().to_ascii_lowercase(), given.group_name);
@@ -207,15 +207,15 @@ pub async fn remove_from_group(
     path = "/admins",
     operation_id = "add_admin",
     tag = "Users and groups",
-    request_body = Person,
+    request_body = UserSelector,
     responses(
         (status = 200, description = "The user is an administrator.", body = AdminChanged),
         (status = 404, description = NO_DATABASE),
     ),
 )]
 pub async fn add_admin(
-    Operator(admin): Operator,
-    Given(given): Given<Person>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<UserSelector>,
 ) -> Result<Json<AdminChanged>, ApiError> {
     let email = words::email(&given.email)?;
     let done = admin.store()?.set_admin(&admin.actor, &email, true).await;
@@ -236,15 +236,15 @@ pub async fn add_admin(
     path = "/admins",
     operation_id = "remove_admin",
     tag = "Users and groups",
-    request_body = Person,
+    request_body = UserSelector,
     responses(
         (status = 200, description = "The user is not an administrator by the tables.", body = AdminChanged),
         (status = 404, description = NO_DATABASE),
     ),
 )]
 pub async fn remove_admin(
-    Operator(admin): Operator,
-    Given(given): Given<Person>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<UserSelector>,
 ) -> Result<Json<AdminChanged>, ApiError> {
     let email = given.email.trim().to_ascii_lowercase();
     let done = admin.store()?.set_admin(&admin.actor, &email, false).await;

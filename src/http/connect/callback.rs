@@ -9,21 +9,21 @@ use axum::{
 
 use super::{
     cookie,
-    page::{self, Words},
+    page::{self, PageText},
     parts::{failed, logins, root_of},
 };
 use crate::{
-    auth::{Caller, Proof},
-    credential::{Answer, Finished, LoginError, Owner},
-    http::{AppState, sender::Sender},
+    auth::{Caller, AuthenticationMethod},
+    credential::{AuthorizationResponse, ConnectedAccount, LoginError, SessionOwner},
+    http::{AppState, sender::RequestSender},
     rate::CallerKey,
 };
 
 /// Handles the authorization response.
 pub async fn callback(
     State(state): State<Arc<AppState>>,
-    Query(answer): Query<Answer>,
-    sender: Sender,
+    Query(answer): Query<AuthorizationResponse>,
+    sender: RequestSender,
 ) -> Response {
     match finish(&state, &answer, &sender).await {
         Ok(finished) => welcome(&state, &finished),
@@ -36,9 +36,9 @@ pub async fn callback(
 
 async fn finish(
     state: &AppState,
-    answer: &Answer,
-    sender: &Sender,
-) -> Result<Finished, LoginError> {
+    answer: &AuthorizationResponse,
+    sender: &RequestSender,
+) -> Result<ConnectedAccount, LoginError> {
     let logins = logins(state).map_err(|_| LoginError::Unknown)?;
     let held = cookie::held(&sender.headers);
     let find = |name: &str| {
@@ -49,7 +49,7 @@ async fn finish(
 }
 
 /// Tells the user that the account is connected. Meanwhile the bridge lists the server's tools.
-fn welcome(state: &AppState, finished: &Finished) -> Response {
+fn welcome(state: &AppState, finished: &ConnectedAccount) -> Response {
     let account = &finished.account;
     let text = if account.subject.is_empty() {
         format!(
@@ -64,11 +64,11 @@ fn welcome(state: &AppState, finished: &Finished) -> Response {
     };
     let bridge = state.registry.roster().get(&account.bridge).map(Arc::clone);
     if let (Some(bridge), false) = (bridge, account.subject.is_empty()) {
-        let owner = Owner::Caller {
+        let owner = SessionOwner::Caller {
             workspace: account.workspace.as_str().into(),
             subject: account.subject.as_str().into(),
         };
-        let caller = Caller::named(&account.subject, Proof::Session);
+        let caller = Caller::named(&account.subject, AuthenticationMethod::Session);
         let caller = CallerKey::of(&caller, None);
         state.registry.tracker().spawn(async move {
             // The old session used the old account.
@@ -78,7 +78,7 @@ fn welcome(state: &AppState, finished: &Finished) -> Response {
             }
         });
     }
-    let words = Words {
+    let words = PageText {
         title: "Connected",
         text: &text,
     };

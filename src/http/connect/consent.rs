@@ -16,14 +16,14 @@ use super::{
     vendor::vendor_of,
 };
 use crate::{
-    auth::Proof,
+    auth::AuthenticationMethod,
     bridge::Bridge,
     call::permissions,
-    credential::{BadTicket, Owner, Ticket, Tickets, Wish, oauth_of},
+    credential::{InvalidTicketError, SessionOwner, ConnectTicket, TicketStore, LoginRequest, oauth_of},
     error_code::ErrorCode,
-    http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
+    http::{AppState, body, browser, error::ApiError, identity, sender::RequestSender},
     settings::{below, public_url},
-    store::Actor,
+    store::ChangeActor,
 };
 
 /// The largest request body, in bytes.
@@ -34,12 +34,12 @@ pub async fn asked(
     state: &AppState,
     named: Option<&Bridge>,
     id: &str,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     let ticket = tickets(state)?.read(id).await.map_err(bad_link)?;
     let bridge = check(state, named, &ticket, sender).await?;
     let (server, _) = oauth_of(&bridge.config).map_err(|error| refused(&error))?;
-    let question = page::Question {
+    let question = page::ConsentPage {
         ticket: &ticket,
         id,
         server: &server.origin().ascii_serialization(),
@@ -53,7 +53,7 @@ pub async fn asked(
 pub async fn begin(
     state: &AppState,
     named: Option<&Bridge>,
-    sender: &Sender,
+    sender: &RequestSender,
     request: Body,
 ) -> Result<Response, ApiError> {
     if !browser::is_same_origin(sender) {
@@ -70,12 +70,12 @@ pub async fn begin(
     let config = Arc::clone(&state.settings.load().config);
     let held = cookie::held(&sender.headers).unwrap_or_else(cookie::fresh);
     tickets.claim(&id, &held).await.map_err(bad_link)?;
-    let wish = Wish {
+    let wish = LoginRequest {
         bridge: &bridge.config,
         account: ticket.account(),
         redirect_url: &below(&config, "/oauth/callback"),
         browser: Some(&held),
-        actor: &Actor {
+        actor: &ChangeActor {
             id: ticket.caller.clone(),
             proof: ticket.proof.clone(),
             workspace: ticket.workspace.clone(),
@@ -91,17 +91,17 @@ pub async fn begin(
 }
 
 /// The store of tickets.
-fn tickets(state: &AppState) -> Result<Tickets, ApiError> {
+fn tickets(state: &AppState) -> Result<TicketStore, ApiError> {
     let tickets = state.credentials.accounts().tickets();
     tickets.ok_or_else(|| ApiError::not_found("accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml"))
 }
 
 /// The error for a link that is not valid.
-fn bad_link(error: BadTicket) -> ApiError {
+fn bad_link(error: InvalidTicketError) -> ApiError {
     match error {
-        BadTicket::Store(error) => ApiError::store(error),
-        BadTicket::OtherBrowser => ApiError::new(ErrorCode::NotYourLink, error.to_string()),
-        BadTicket::Unknown => ApiError::new(ErrorCode::BadLink, error.to_string()),
+        InvalidTicketError::Store(error) => ApiError::store(error),
+        InvalidTicketError::OtherBrowser => ApiError::new(ErrorCode::NotYourLink, error.to_string()),
+        InvalidTicketError::Unknown => ApiError::new(ErrorCode::BadLink, error.to_string()),
     }
 }
 
@@ -110,8 +110,8 @@ fn bad_link(error: BadTicket) -> ApiError {
 async fn check(
     state: &AppState,
     named: Option<&Bridge>,
-    ticket: &Ticket,
-    sender: &Sender,
+    ticket: &ConnectTicket,
+    sender: &RequestSender,
 ) -> Result<Arc<Bridge>, ApiError> {
     if named.is_some_and(|named| named.name().as_str() != ticket.bridge) {
         let words = "this link is for another bridge; ask for a new one";
@@ -127,21 +127,21 @@ async fn check(
 async fn is_theirs(
     state: &AppState,
     bridge: &Bridge,
-    ticket: &Ticket,
-    sender: &Sender,
+    ticket: &ConnectTicket,
+    sender: &RequestSender,
 ) -> Result<(), ApiError> {
     let settings = state.settings.load_full();
     let Ok(caller) = settings.proofs.identify(&sender.evidence()).await else {
         return Ok(());
     };
-    if matches!(caller.proof, Proof::Anonymous | Proof::Loopback) {
+    if matches!(caller.proof, AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback) {
         return Ok(());
     }
     let view = permissions(&settings, &caller).await?;
     let is_same = if ticket.subject.is_empty() {
         identity::administers_all(&view)
     } else {
-        let owner = Owner::caller(&caller).and_then(|it| it.account(bridge.name().as_str()));
+        let owner = SessionOwner::caller(&caller).and_then(|it| it.account(bridge.name().as_str()));
         owner == Some(ticket.account())
     };
     if is_same {

@@ -15,7 +15,7 @@ use http::{
 use url::Url;
 
 use crate::{
-    credential::Ticket,
+    credential::ConnectTicket,
     http::{error::ApiError, pages::escape},
 };
 
@@ -35,7 +35,7 @@ const ASKING: &str = "default-src 'none'; style-src 'self'; img-src data:; \
 
 /// The texts of a page.
 #[derive(Debug, Clone, Copy)]
-pub struct Words<'a> {
+pub struct PageText<'a> {
     /// The title bar and the heading.
     pub title: &'a str,
     /// One sentence.
@@ -44,9 +44,9 @@ pub struct Words<'a> {
 
 /// What the consent page shows.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct ConsentPage<'a> {
     /// The user and the bridge of the link.
-    pub ticket: &'a Ticket,
+    pub ticket: &'a ConnectTicket,
     /// The id of the ticket.
     pub id: &'a str,
     /// The origin of the MCP server.
@@ -56,7 +56,7 @@ pub struct Question<'a> {
 }
 
 /// The page that asks for consent and names the user.
-pub fn question(root: &str, asked: &Question<'_>) -> Response {
+pub fn question(root: &str, asked: &ConsentPage<'_>) -> Response {
     let ticket = asked.ticket;
     let name = asked.vendor.unwrap_or(&ticket.bridge);
     let (title, whose, warning) = if ticket.subject.is_empty() {
@@ -99,7 +99,7 @@ pub fn question(root: &str, asked: &Question<'_>) -> Response {
 }
 
 /// The page for a connected account.
-pub fn done(root: &str, words: Words<'_>) -> Response {
+pub fn done(root: &str, words: PageText<'_>) -> Response {
     let body = format!("<p>{}</p>", escape(words.text));
     page(root, StatusCode::OK, "done", words.title, &body)
 }
@@ -108,7 +108,7 @@ pub fn done(root: &str, words: Words<'_>) -> Response {
 pub fn problem(
     root: &str,
     status: StatusCode,
-    words: Words<'_>,
+    words: PageText<'_>,
     open_webui: Option<&Url>,
 ) -> Response {
     let mut body = format!("<p>{}</p>", escape(&sentence(words.text)));
@@ -145,7 +145,7 @@ pub fn refusal(root: &str, error: &ApiError, open_webui: Option<&Url>) -> Respon
         StatusCode::BAD_REQUEST => "This link is not valid",
         _ => "The account cannot be connected now",
     };
-    let words = Words { title, text: &text };
+    let words = PageText { title, text: &text };
     problem(root, error.status, words, open_webui)
 }
 

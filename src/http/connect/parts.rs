@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::response::Response;
 
-use super::page::{self, Words};
+use super::page::{self, PageText};
 use crate::{
     bridge::Bridge,
     call::shown,
-    credential::{LoginError, Logins},
+    credential::{LoginError, LoginFlow},
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
 };
@@ -23,7 +23,7 @@ pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
 }
 
 /// The logins. They need a database.
-pub fn logins(state: &AppState) -> Result<Logins, ApiError> {
+pub fn logins(state: &AppState) -> Result<LoginFlow, ApiError> {
     state.credentials.accounts().logins().ok_or_else(|| {
         let words = "accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml";
         ApiError::new(ErrorCode::NoDatabase, words)
@@ -53,7 +53,7 @@ pub fn root_of(state: &AppState) -> String {
 pub fn failed(state: &AppState, error: &LoginError) -> Response {
     let error = refused(error);
     let text = error.detail.as_str().unwrap_or_default().to_owned();
-    let words = Words {
+    let words = PageText {
         title: "Not connected",
         text: &text,
     };

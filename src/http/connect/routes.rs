@@ -19,15 +19,15 @@ use super::{
     short::{is_form, short, unidentified_browser},
 };
 use crate::{
-    access::View,
+    access::Permissions,
     bridge::Bridge,
     call::connect_link,
-    config::{CredentialKind, Transport},
-    credential::{Owner, TICKET_TTL, oauth_of},
+    config::{CredentialScope, TransportSettings},
+    credential::{SessionOwner, TICKET_TTL, oauth_of},
     error_code::ErrorCode,
-    http::{AppState, error::ApiError, identity, sender::Sender},
+    http::{AppState, error::ApiError, identity, sender::RequestSender},
     settings::below,
-    store::{AccountKey, Actor},
+    store::{AccountKey, ChangeActor},
 };
 
 /// The routes. Only the native flavor has them: under mcpo's rules `oauth` may be the name of a
@@ -48,13 +48,13 @@ pub fn routes() -> Router<Arc<AppState>> {
 
 /// The query of a link.
 #[derive(Debug, Deserialize)]
-struct Carried {
+struct LinkQuery {
     /// The id of the ticket.
     ticket: Option<String>,
 }
 
 /// `GET /oauth`: the bridges that need a login.
-async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json<Value>, ApiError> {
+async fn list(State(state): State<Arc<AppState>>, sender: RequestSender) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let mut bridges = Vec::new();
     let roster = state.registry.roster().clone();
@@ -63,8 +63,8 @@ async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json
             continue;
         }
         let owner = match bridge.config.credential {
-            CredentialKind::Caller => Owner::caller(view.caller()),
-            CredentialKind::Shared | CredentialKind::Group => Some(Owner::Shared),
+            CredentialScope::Caller => SessionOwner::caller(view.caller()),
+            CredentialScope::Shared | CredentialScope::Group => Some(SessionOwner::Shared),
         };
         let is_connected = match owner.and_then(|it| it.account(bridge.name().as_str())) {
             Some(account) => is_connected(&state, &account).await?,
@@ -96,8 +96,8 @@ async fn is_connected(state: &AppState, account: &AccountKey) -> Result<bool, Ap
 async fn open(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
-    Query(carried): Query<Carried>,
-    sender: Sender,
+    Query(carried): Query<LinkQuery>,
+    sender: RequestSender,
 ) -> Response {
     let root = root_of(&state);
     let opened = async {
@@ -126,7 +126,7 @@ async fn go_on(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let is_form = is_form(&parts.headers);
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     if !is_form {
         let link = ask(&state, &name, &sender).await;
         return link.map_or_else(ApiError::into_response, |it| Json(it).into_response());
@@ -141,7 +141,7 @@ async fn go_on(
 }
 
 /// Makes a link for the caller.
-async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, ApiError> {
+async fn ask(state: &AppState, name: &str, sender: &RequestSender) -> Result<Value, ApiError> {
     let view = identity::view(&state.settings.load_full(), sender).await?;
     let bridge = bridge(state, name)?;
     oauth_of(&bridge.config).map_err(|error| refused(&error))?;
@@ -156,8 +156,8 @@ async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, Api
 
 /// A link to connect an account. A caller who may use the bridge connects their own account. Only
 /// an administrator connects a shared account.
-async fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, ApiError> {
-    let is_shared = bridge.config.credential != CredentialKind::Caller;
+async fn link_for(state: &AppState, bridge: &Bridge, view: &Permissions) -> Result<url::Url, ApiError> {
+    let is_shared = bridge.config.credential != CredentialScope::Caller;
     if is_shared && !identity::administers_all(view) {
         let detail = format!(
             "the account of bridge `{}` is shared by all callers; only an administrator of the default workspace can connect it",
@@ -177,19 +177,19 @@ async fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url:
 async fn disconnect(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let bridge = bridge(&state, &name)?;
-    let is_shared = bridge.config.credential != CredentialKind::Caller;
+    let is_shared = bridge.config.credential != CredentialScope::Caller;
     if is_shared && !identity::administers_all(&view) {
         let words = "the account is shared by all callers; only an administrator of the default workspace can disconnect it";
         return Err(ApiError::new(ErrorCode::Forbidden, words));
     }
     let owner = if is_shared {
-        Some(Owner::Shared)
+        Some(SessionOwner::Shared)
     } else {
-        Owner::caller(view.caller())
+        SessionOwner::caller(view.caller())
     };
     let account = owner.as_ref().and_then(|it| it.account(&name));
     let (Some(owner), Some(account)) = (owner, account) else {
@@ -197,7 +197,7 @@ async fn disconnect(
         return Err(ApiError::new(ErrorCode::Forbidden, words));
     };
     let caller = view.caller();
-    let by = Actor {
+    let by = ChangeActor {
         id: caller.id.to_string(),
         proof: caller.proof.as_str().to_owned(),
         workspace: caller.workspace.to_string(),
@@ -215,24 +215,24 @@ async fn disconnect(
 pub async fn forget(
     state: &AppState,
     bridge: &Arc<Bridge>,
-    owner: &Owner,
+    owner: &SessionOwner,
     account: &AccountKey,
-    by: &Actor,
+    by: &ChangeActor,
 ) -> Result<bool, ApiError> {
-    let actor = Actor {
+    let actor = ChangeActor {
         workspace: account.workspace.clone(),
         ..by.clone()
     };
     let settings = match &bridge.config.transport {
-        Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
-        Ok(Transport::Stdio(_)) | Err(_) => None,
+        Ok(TransportSettings::Remote(remote)) => remote.oauth.as_ref(),
+        Ok(TransportSettings::Stdio(_)) | Err(_) => None,
     };
     let gone = logins(state)?.disconnect(&actor, account, settings).await;
     let is_gone = gone.map_err(|error| refused(&error))?;
     match owner {
-        Owner::Shared if is_gone => bridge.reconnect(),
-        Owner::Shared => {}
-        Owner::Group { .. } | Owner::Caller { .. } => bridge.dismiss(owner),
+        SessionOwner::Shared if is_gone => bridge.reconnect(),
+        SessionOwner::Shared => {}
+        SessionOwner::Group { .. } | SessionOwner::Caller { .. } => bridge.dismiss(owner),
     }
     Ok(is_gone)
 }
@@ -256,7 +256,7 @@ async fn client_metadata(State(state): State<Arc<AppState>>) -> Json<Value> {
 /// Whether the account of a bridge is shared or belongs to the caller.
 fn whose(bridge: &Bridge) -> &'static str {
     match bridge.config.credential {
-        CredentialKind::Shared | CredentialKind::Group => "shared",
-        CredentialKind::Caller => "caller",
+        CredentialScope::Shared | CredentialScope::Group => "shared",
+        CredentialScope::Caller => "caller",
     }
 }

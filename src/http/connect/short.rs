@@ -16,7 +16,7 @@ use super::{
 use crate::{
     credential::is_ticket_id,
     error_code::ErrorCode,
-    http::{AppState, dispatch::dispatch, error::ApiError, sender::Sender},
+    http::{AppState, dispatch::dispatch, error::ApiError, sender::RequestSender},
 };
 
 /// The error for a browser that does not identify its user: it sent no session of Open WebUI and no
@@ -43,7 +43,7 @@ pub async fn short(
         return dispatch(State(state), request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     let answer = if is_read {
         asked(&state, None, &id, &sender).await
     } else {

@@ -8,13 +8,13 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use crate::{
     config::{Config, Flavor},
     http::browser::is_allowed_origin,
-    settings::Settings,
+    settings::ReloadableSettings,
 };
 
 /// Allowed origins are echoed and may send credentials, because pages of Open WebUI send them. The
 /// admin routes allow no other origin. The list of origins is read from the current settings, so a
 /// reload applies at once.
-pub fn cors(settings: Arc<ArcSwap<Settings>>) -> CorsLayer {
+pub fn cors(settings: Arc<ArcSwap<ReloadableSettings>>) -> CorsLayer {
     let allowed = AllowOrigin::predicate(move |origin, parts| {
         let settings = settings.load();
         if is_admin_route(&settings.config, parts.uri.path()) {

@@ -19,7 +19,7 @@ use http::{StatusCode, header};
 use http_body::{Frame, SizeHint};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::http::server::{Open, Peer};
+use crate::http::server::{OpenRequestGuard, ClientPeer};
 
 /// How long the rest of a body is read.
 const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,17 +29,17 @@ const LEFTOVER_BYTES_MAX: usize = 64 << 20;
 
 /// The body of a request while a handler uses it.
 #[derive(Debug)]
-pub struct Leftover {
+pub struct LeftoverBody {
     /// Keeps the request open until its body is read, even if no handler reads it.
-    _open: Option<Open>,
+    _open: Option<OpenRequestGuard>,
     /// Receives the part of the body that the handler did not read.
     left: Option<oneshot::Receiver<Body>>,
 }
 
-impl Leftover {
+impl LeftoverBody {
     /// Lends the body of a request to a handler.
     pub fn lend(request: Request) -> (Request, Self) {
-        let peer = request.extensions().get::<ConnectInfo<Peer>>();
+        let peer = request.extensions().get::<ConnectInfo<ClientPeer>>();
         let open = peer.map(|ConnectInfo(peer)| peer.connection.open());
         // A client that waits for `100 Continue` has not sent its body yet and does not have to.
         if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
@@ -48,7 +48,7 @@ impl Leftover {
         }
         let (give_back, left) = oneshot::channel();
         let request = request.map(|body| {
-            Body::new(Lent {
+            Body::new(RecoverableBody {
                 body: Some(body),
                 give_back: Some(give_back),
             })
@@ -90,14 +90,14 @@ async fn discard(body: Body) {
 }
 
 /// A body that is handed back if its reader drops it before its end.
-struct Lent {
+struct RecoverableBody {
     /// The body. It is `None` only after the drop.
     body: Option<Body>,
     /// Receives the body on drop.
     give_back: Option<oneshot::Sender<Body>>,
 }
 
-impl HttpBody for Lent {
+impl HttpBody for RecoverableBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -122,7 +122,7 @@ impl HttpBody for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for RecoverableBody {
     fn drop(&mut self) {
         if let (Some(body), Some(give_back)) = (self.body.take(), self.give_back.take())
             && !body.is_end_stream()

@@ -8,6 +8,6 @@ mod root_path;
 mod safety;
 
 pub use cors::cors;
-pub use quiet::Quiet;
-pub use request::{Note, Observer, observe};
+pub use quiet::RefusalLogLimiter;
+pub use request::{RequestLogFields, RequestObserver, observe};
 pub use root_path::strip_root_path;

@@ -1,4 +1,4 @@
-//! [`Quiet`]: limits the log lines about refused requests.
+//! [`RefusalLogLimiter`]: limits the log lines about refused requests.
 
 use std::{
     num::NonZeroU32,
@@ -17,13 +17,13 @@ const IDENTIFIED: NonZeroU32 = NonZeroU32::new(600).unwrap();
 /// Limits the log lines about refused requests. The audit trail and the metrics still count every
 /// request.
 #[derive(Debug)]
-pub struct Quiet {
+pub struct RefusalLogLimiter {
     unidentified: DefaultDirectRateLimiter,
     identified: DefaultDirectRateLimiter,
     left_out: AtomicU64,
 }
 
-impl Default for Quiet {
+impl Default for RefusalLogLimiter {
     fn default() -> Self {
         let limiter = |lines| DefaultDirectRateLimiter::direct(Quota::per_minute(lines));
         Self {
@@ -34,7 +34,7 @@ impl Default for Quiet {
     }
 }
 
-impl Quiet {
+impl RefusalLogLimiter {
     /// Whether to write the log line of a request.
     pub fn is_logged(&self, status: StatusCode, is_identified: bool) -> bool {
         let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn refusals_are_bounded_and_nothing_else_is() {
-        let quiet = Quiet::default();
+        let quiet = RefusalLogLimiter::default();
         let lines = |status, is_identified| {
             (0..10_000)
                 .filter(|_| quiet.is_logged(status, is_identified))

@@ -11,7 +11,7 @@ use axum::{
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
-use super::{Quiet, leftover::Leftover, safety::protect};
+use super::{RefusalLogLimiter, leftover::LeftoverBody, safety::protect};
 use crate::{
     config::Flavor,
     error_code::ErrorCode,
@@ -20,7 +20,7 @@ use crate::{
         connect::without_link,
         error::ApiError,
         sender::RequestId,
-        server::{Connection, Peer},
+        server::{ClientConnection, ClientPeer},
         state::AppState,
     },
     name::{BridgeName, ToolName},
@@ -36,7 +36,7 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// What a handler adds to the log line of a request.
 #[derive(Debug, Clone)]
-pub struct Note {
+pub struct RequestLogFields {
     /// The bridge.
     pub bridge: Option<BridgeName>,
     /// The tool.
@@ -47,9 +47,9 @@ pub struct Note {
 
 /// The state of [`observe`].
 #[derive(Debug)]
-pub struct Observer {
+pub struct RequestObserver {
     /// Limits the log lines about refused requests.
-    pub quiet: Quiet,
+    pub quiet: RefusalLogLimiter,
     /// The state that handlers share: the redactor, the drain signal, the counters.
     pub state: Arc<AppState>,
 }
@@ -57,23 +57,23 @@ pub struct Observer {
 /// Serves one request within the limit on concurrent requests. Every error is redacted, wherever
 /// its text came from.
 pub async fn observe(
-    State(observer): State<Arc<Observer>>,
+    State(observer): State<Arc<RequestObserver>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let (request, leftover) = Leftover::lend(request);
+    let (request, leftover) = LeftoverBody::lend(request);
     let response = answer(&observer, request, next).await;
     leftover.read(response.status()).await;
     response
 }
 
 /// Produces the response as it is sent.
-async fn answer(observer: &Observer, mut request: Request, next: Next) -> Response {
-    let Observer { quiet, state } = observer;
+async fn answer(observer: &RequestObserver, mut request: Request, next: Next) -> Response {
+    let RequestObserver { quiet, state } = observer;
     let began = Instant::now();
-    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    let peer = request.extensions().get::<ConnectInfo<ClientPeer>>();
     let connection = peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection));
-    let _busy = connection.as_ref().map(Connection::busy);
+    let _busy = connection.as_ref().map(ClientConnection::busy);
     // If a client pipelines many requests, each of them yields to the other connections.
     if connection.is_some_and(|connection| connection.is_pipelined()) {
         tokio::task::yield_now().await;
@@ -108,7 +108,7 @@ async fn answer(observer: &Observer, mut request: Request, next: Next) -> Respon
     protect(&mut response, &method);
     state.metering.answered(response.status());
     let trace = span.map(|span| end_span(&span, text, &method, &response));
-    let note = response.extensions().get::<Note>();
+    let note = response.extensions().get::<RequestLogFields>();
     let is_identified = note.is_some_and(|note| note.caller.is_some());
     if is_probe(uri.path()) || quiet.is_logged(response.status(), is_identified) {
         log(
@@ -190,16 +190,16 @@ fn render(
         }
     }
     *rendered.extensions_mut() = parts.extensions;
-    rendered.extensions_mut().insert(Code(error.code));
+    rendered.extensions_mut().insert(ResponseErrorCode(error.code));
     rendered
 }
 
 /// The error code of a response.
 #[derive(Debug, Clone, Copy)]
-struct Code(ErrorCode);
+struct ResponseErrorCode(ErrorCode);
 
 /// Starts the span of a request if traces are collected. Probes and metrics get no span.
-fn begin_span(state: &AppState, request: &mut Request) -> Option<Traced> {
+fn begin_span(state: &AppState, request: &mut Request) -> Option<ActiveSpan> {
     let path = request.uri().path();
     if is_probe(path) || path == "/metrics" {
         return None;
@@ -209,11 +209,11 @@ fn begin_span(state: &AppState, request: &mut Request) -> Option<Traced> {
         .request(request.method(), &without_link(path), request.headers())?;
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(span.clone());
-    Some(Traced { span, route })
+    Some(ActiveSpan { span, route })
 }
 
 /// A span in progress.
-struct Traced {
+struct ActiveSpan {
     /// The span.
     span: RequestSpan,
     /// The matched route. It is `None` for a call.
@@ -221,9 +221,9 @@ struct Traced {
 }
 
 /// Ends the span of a request and returns the id of its trace.
-fn end_span(traced: &Traced, request_id: &str, method: &Method, response: &Response) -> String {
-    let Traced { span, route } = traced;
-    let note = response.extensions().get::<Note>();
+fn end_span(traced: &ActiveSpan, request_id: &str, method: &Method, response: &Response) -> String {
+    let ActiveSpan { span, route } = traced;
+    let note = response.extensions().get::<RequestLogFields>();
     if let Some(note) = note {
         span.called(note.bridge.as_ref(), note.tool.as_ref());
     }
@@ -231,7 +231,7 @@ fn end_span(traced: &Traced, request_id: &str, method: &Method, response: &Respo
     if let Some(route) = route.or(note.map(|_call| "/{bridge}/{tool}")) {
         span.routed(method.as_str(), route);
     }
-    let code = response.extensions().get::<Code>().map(|code| code.0);
+    let code = response.extensions().get::<ResponseErrorCode>().map(|code| code.0);
     span.answered(request_id, response.status().as_u16(), code);
     span.trace_id()
 }
@@ -247,10 +247,10 @@ fn log(
     began: Instant,
 ) {
     let status = response.status();
-    let note = response.extensions().get::<Note>();
+    let note = response.extensions().get::<RequestLogFields>();
     let code = response
         .extensions()
-        .get::<Code>()
+        .get::<ResponseErrorCode>()
         .map(|code| code.0.as_str());
     // Rounded to whole microseconds, because more digits carry no information.
     let duration_ms = (began.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;

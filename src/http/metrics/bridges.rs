@@ -7,11 +7,11 @@ use std::{
 
 use prometheus::proto::Metric;
 
-use super::page::{Page, counter, gauge, histogram, number, size};
+use super::page::{MetricsPage, counter, gauge, histogram, number, size};
 use crate::{
-    bridge::{Bridge, Phase},
-    config::{CredentialKind, Transport},
-    telemetry::{BOUNDS, Usage},
+    bridge::{Bridge, BridgePhase},
+    config::{CredentialScope, TransportSettings},
+    telemetry::{BOUNDS, ProcessGroupUsage},
 };
 
 /// The value of the label `tool` for calls that are not counted per tool, and for names that belong
@@ -19,14 +19,14 @@ use crate::{
 const OTHERS: &str = "*";
 
 /// Adds the series of all bridges.
-pub fn add(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Usage>) {
+pub fn add(page: &mut MetricsPage, bridges: &[Arc<Bridge>], usage: &HashMap<u32, ProcessGroupUsage>) {
     add_calls(page, bridges);
     add_sessions(page, bridges);
     add_servers(page, bridges, usage);
 }
 
 /// Calls: their outcomes, their durations and how many are in flight now.
-fn add_calls(page: &mut Page, bridges: &[Arc<Bridge>]) {
+fn add_calls(page: &mut MetricsPage, bridges: &[Arc<Bridge>]) {
     page.counter(
         "mcp_bridge_calls_total",
         "Calls by outcome: ok or an error code. `*` counts every tool that has no series of its own.",
@@ -60,10 +60,10 @@ fn add_calls(page: &mut Page, bridges: &[Arc<Bridge>]) {
 }
 
 /// Sessions: the status of the bridge, and how often its sessions started and failed.
-fn add_sessions(page: &mut Page, bridges: &[Arc<Bridge>]) {
+fn add_sessions(page: &mut MetricsPage, bridges: &[Arc<Bridge>]) {
     let status = |bridge: &Arc<Bridge>| {
         let now = bridge.status().phase;
-        Phase::ALL.map(|phase| {
+        BridgePhase::ALL.map(|phase| {
             let labels = [
                 ("bridge", bridge.name().as_str()),
                 ("status", phase.as_str()),
@@ -115,17 +115,17 @@ fn add_sessions(page: &mut Page, bridges: &[Arc<Bridge>]) {
 }
 
 /// What the child processes use. Each process group counts as a whole.
-fn add_servers(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Usage>) {
-    let used: Vec<(&Arc<Bridge>, Usage)> = bridges
+fn add_servers(page: &mut MetricsPage, bridges: &[Arc<Bridge>], usage: &HashMap<u32, ProcessGroupUsage>) {
+    let used: Vec<(&Arc<Bridge>, ProcessGroupUsage)> = bridges
         .iter()
         .map(|bridge| (bridge, used(bridge, usage)))
         .filter(|(bridge, used)| {
             // Where groups bring their own keys, the configuration alone does not tell which
             // processes are started.
-            matches!(bridge.config.transport, Ok(Transport::Stdio(_))) || *used != Usage::default()
+            matches!(bridge.config.transport, Ok(TransportSettings::Stdio(_))) || *used != ProcessGroupUsage::default()
         })
         .collect();
-    let series = |value: fn(&Usage) -> f64, make: fn(&[(&str, &str)], f64) -> Metric| {
+    let series = |value: fn(&ProcessGroupUsage) -> f64, make: fn(&[(&str, &str)], f64) -> Metric| {
         used.iter()
             .map(|(bridge, usage)| make(&[("bridge", bridge.name().as_str())], value(usage)))
             .collect()
@@ -148,13 +148,13 @@ fn add_servers(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Us
 }
 
 /// What all servers of a bridge use together.
-fn used(bridge: &Bridge, usage: &HashMap<u32, Usage>) -> Usage {
+fn used(bridge: &Bridge, usage: &HashMap<u32, ProcessGroupUsage>) -> ProcessGroupUsage {
     let groups = bridge.process_groups().into_iter();
-    let groups: BTreeMap<u32, Usage> = groups
+    let groups: BTreeMap<u32, ProcessGroupUsage> = groups
         .filter_map(|group| Some((group, *usage.get(&group)?)))
         .collect();
     let cpu = groups.iter().map(|(group, usage)| (*group, usage.cpu));
-    Usage {
+    ProcessGroupUsage {
         processes: groups.values().map(|usage| usage.processes).sum(),
         resident_bytes: groups.values().map(|usage| usage.resident_bytes).sum(),
         cpu: bridge.tally.cpu.note(cpu.collect()),
@@ -202,5 +202,5 @@ fn count(bridges: &[Arc<Bridge>], value: impl Fn(&Arc<Bridge>) -> f64) -> Vec<Me
 
 /// Whether the bridge's sessions belong to a caller or a group.
 fn is_owned(bridge: &Bridge) -> bool {
-    bridge.config.credential != CredentialKind::Shared || bridge.owned_sessions() > 0
+    bridge.config.credential != CredentialScope::Shared || bridge.owned_sessions() > 0
 }

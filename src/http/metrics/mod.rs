@@ -10,5 +10,5 @@ mod page;
 mod process;
 mod route;
 
-pub use metering::Metering;
+pub use metering::ScrapeState;
 pub use route::{metrics, open_router};

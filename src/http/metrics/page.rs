@@ -1,4 +1,4 @@
-//! [`Page`]: families of series, and their text format.
+//! [`MetricsPage`]: families of series, and their text format.
 
 use prometheus::{
     Encoder as _, TextEncoder,
@@ -10,9 +10,9 @@ pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
 /// The metrics of one scrape.
 #[derive(Debug, Default)]
-pub struct Page(Vec<MetricFamily>);
+pub struct MetricsPage(Vec<MetricFamily>);
 
-impl Page {
+impl MetricsPage {
     /// Adds a counter: a value that only grows.
     pub fn counter(&mut self, name: &str, help: &str, series: Vec<Metric>) {
         self.family(name, help, MetricType::COUNTER, series);

@@ -2,7 +2,7 @@
 
 use prometheus::proto::Metric;
 
-use super::page::{Page, counter, gauge, number};
+use super::page::{MetricsPage, counter, gauge, number};
 use crate::{
     http::AppState,
     store,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Adds every metric that does not belong to a bridge.
-pub fn add(page: &mut Page, state: &AppState) {
+pub fn add(page: &mut MetricsPage, state: &AppState) {
     page.gauge(
         "mcp_bridge_build_info",
         "Always 1; the version is its label.",
@@ -39,7 +39,7 @@ pub fn add(page: &mut Page, state: &AppState) {
     );
     if let Some(sent) = state.traces.sent() {
         let results = [("sent", &sent.taken), ("lost", &sent.lost)];
-        let series = |(result, count): (&str, &crate::telemetry::Count)| {
+        let series = |(result, count): (&str, &crate::telemetry::AtomicCounter)| {
             counter(&[("result", result)], number(count.get()))
         };
         page.counter(
@@ -52,7 +52,7 @@ pub fn add(page: &mut Page, state: &AppState) {
 }
 
 /// Reloads of the configuration.
-fn add_reloads(page: &mut Page, state: &AppState) {
+fn add_reloads(page: &mut MetricsPage, state: &AppState) {
     let reloads = &state.reloader.reloads;
     page.counter(
         "mcp_bridge_reloads_total",
@@ -75,12 +75,12 @@ fn add_reloads(page: &mut Page, state: &AppState) {
 }
 
 /// The database, and the journal of calls that are on their way there.
-fn add_kept(page: &mut Page, state: &AppState) {
+fn add_kept(page: &mut MetricsPage, state: &AppState) {
     if let Some(store) = &state.store {
         page.gauge(
             "mcp_bridge_database_up",
             "1 while the database answers, else 0.",
-            one(flag(store.health() == store::Health::Connected)),
+            one(flag(store.health() == store::StoreHealth::Connected)),
         );
     }
     let audit = state.audit.health();
@@ -111,7 +111,7 @@ fn add_kept(page: &mut Page, state: &AppState) {
 }
 
 /// The process itself, under the metric names that Prometheus clients share.
-fn add_myself(page: &mut Page) {
+fn add_myself(page: &mut MetricsPage) {
     let Some(myself) = myself() else {
         return;
     };

@@ -10,27 +10,27 @@ use axum::{
 };
 use http::header::CONTENT_TYPE;
 
-use super::{bridges, page::Page, process};
+use super::{bridges, page::MetricsPage, process};
 use crate::{
-    config::{Flavor, MetricsFor},
+    config::{Flavor, MetricsAudience},
     error_code::ErrorCode,
-    http::{AppState, error::ApiError, identity, sender::Sender},
+    http::{AppState, error::ApiError, identity, sender::RequestSender},
 };
 
 /// `GET /metrics` on the address that serves callers.
 pub async fn metrics(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     match settings.config.telemetry.metrics {
-        MetricsFor::Everyone => {}
-        MetricsFor::Off => {
+        MetricsAudience::Everyone => {}
+        MetricsAudience::Off => {
             let detail =
                 "`/metrics` is not served here; the setting `metrics` in [telemetry] turns it on";
             return Err(ApiError::not_found(detail));
         }
-        MetricsFor::Admins => {
+        MetricsAudience::Admins => {
             let view = identity::view(&settings, &sender).await;
             // The metrics count the calls of every workspace.
             if !identity::administers_all(&view.map_err(ApiError::without_prompt)?) {
@@ -56,7 +56,7 @@ pub fn open_router(state: &Arc<AppState>) -> Router {
 /// Collects all metrics.
 async fn page(state: &AppState) -> Result<Response, ApiError> {
     let usage = state.metering.usage(state.registry.tracker()).await;
-    let mut page = Page::default();
+    let mut page = MetricsPage::default();
     process::add(&mut page, state);
     bridges::add(&mut page, state.registry.roster().bridges(), &usage);
     let (content_type, text) = page.render().map_err(|error| {

@@ -16,9 +16,9 @@ use http::{
 use crate::{
     bridge::Bridge,
     config::{Config, Flavor},
-    http::{error::ApiError, identity::reader, sender::Sender, state::AppState},
+    http::{error::ApiError, identity::reader, sender::RequestSender, state::AppState},
     name::BridgeName,
-    openapi::Document,
+    openapi::RenderedDocument,
 };
 
 /// The HTML of the page. [`page`] fills in the placeholders.
@@ -47,7 +47,7 @@ const ADMIN: &str = r#"<p class="wrapper"><a href="{{root}}/admin">Administratio
 /// `GET /openapi.json`
 pub async fn merged(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Response, ApiError> {
     serve(&state, None, &sender).await
 }
@@ -56,7 +56,7 @@ pub async fn merged(
 pub async fn of_bridge(
     state: &AppState,
     bridge: &Bridge,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     serve(state, Some(bridge.name()), sender).await
 }
@@ -65,7 +65,7 @@ pub async fn of_bridge(
 async fn serve(
     state: &AppState,
     bridge: Option<&BridgeName>,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     let view = reader(&settings, sender).await?;
@@ -88,7 +88,7 @@ async fn serve(
 }
 
 /// The document, or 304 if the client already has it.
-fn document(document: &Document, headers: &HeaderMap) -> Response {
+fn document(document: &RenderedDocument, headers: &HeaderMap) -> Response {
     let mut response = if is_known(headers, &document.etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -120,7 +120,7 @@ pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 /// `GET /docs`
 pub async fn docs(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     reader(&settings, &sender).await?;
@@ -134,7 +134,7 @@ pub async fn docs(
 pub async fn docs_of_bridge(
     state: &AppState,
     bridge: &Bridge,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     if let Some(view) = reader(&settings, sender).await? {

@@ -27,7 +27,7 @@ use crate::{
         dispatch::dispatch,
         error::ApiError,
         identity,
-        sender::Sender,
+        sender::RequestSender,
         state::AppState,
     },
     name::BridgeName,
@@ -60,7 +60,7 @@ async fn download(
         return dispatch(State(state), request).await;
     };
     let (mut parts, _body) = std::mem::take(&mut request).into_parts();
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     match opened(&state, &id, &sender).await {
         Ok(response) => response,
         Err(error) if wants_page(&sender) => refusal(&root_of(&state), &error, None),
@@ -69,7 +69,7 @@ async fn download(
 }
 
 /// The file behind a link, for its caller.
-async fn opened(state: &AppState, id: &FileId, sender: &Sender) -> Result<Response, ApiError> {
+async fn opened(state: &AppState, id: &FileId, sender: &RequestSender) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     let view = identity::view(&settings, sender).await;
     let view = view.map_err(|error| sign_in(error, sender))?;
@@ -113,13 +113,13 @@ fn disposition(file: &FileRow<Bytes>) -> HeaderValue {
 }
 
 /// Whether a browser opened the link.
-fn wants_page(sender: &Sender) -> bool {
+fn wants_page(sender: &RequestSender) -> bool {
     let accept = sender.headers.get(ACCEPT).map(HeaderValue::as_bytes);
     accept.is_some_and(|it| it.windows(9).any(|word| word == b"text/html"))
 }
 
 /// Tells a user without a session what to do.
-fn sign_in(mut error: ApiError, sender: &Sender) -> ApiError {
+fn sign_in(mut error: ApiError, sender: &RequestSender) -> ApiError {
     if error.status == StatusCode::UNAUTHORIZED && wants_page(sender) {
         let words = "only the user whose call made this file can open it; sign in to Open WebUI in this browser, then open the link again";
         error.detail = Box::new(words.into());

@@ -13,8 +13,8 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    access::View,
-    http::{error::ApiError, identity, sender::Sender, state::AppState},
+    access::Permissions,
+    http::{error::ApiError, identity, sender::RequestSender, state::AppState},
 };
 
 /// The text for a caller who may not use any bridge.
@@ -88,7 +88,7 @@ pub fn routes() -> Router<Arc<AppState>> {
 /// name of a bridge.
 async fn tenants(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<TenantList>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let roster = state.registry.roster();
@@ -115,7 +115,7 @@ async fn tenants(
 /// `GET /tools`: every tool that the caller may call.
 async fn tools(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<PortalTools>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let path_prefix = &state.settings.load().config.server.path_prefix;
@@ -163,7 +163,7 @@ async fn portal(State(state): State<Arc<AppState>>) -> Response {
 }
 
 /// The caller as the Python proxy named them: the e-mail address, or else the caller's id.
-fn user(view: &View) -> &str {
+fn user(view: &Permissions) -> &str {
     let caller = view.caller();
     caller.email.as_deref().unwrap_or(&caller.id)
 }

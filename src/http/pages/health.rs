@@ -6,11 +6,11 @@ use axum::{Json, extract::State, response::IntoResponse};
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::{bridge::Phase, http::state::AppState, store};
+use crate::{bridge::BridgePhase, http::state::AppState, store};
 
 /// The body of both responses.
 #[derive(Debug, Serialize)]
-pub struct Health {
+pub struct HealthReport {
     /// `healthy` or `degraded`; `/ready` also reports `starting` and `draining`.
     status: &'static str,
     /// The name of this service.
@@ -18,18 +18,18 @@ pub struct Health {
     /// The version of mcp-bridge.
     version: &'static str,
     /// The number of bridges in each phase.
-    bridges: Counts,
+    bridges: StatusCounts,
     /// The number of published tools.
     tools: usize,
     /// `connected`, `disconnected`, or `disabled` if no database is configured.
     database: &'static str,
     /// The state of the audit trail.
-    audit: AuditTrail,
+    audit: AuditStatus,
 }
 
 /// The state of the audit trail.
 #[derive(Debug, Serialize)]
-struct AuditTrail {
+struct AuditStatus {
     /// Whether calls are recorded.
     enabled: bool,
     /// Bytes in the journal that are not yet in the database.
@@ -42,7 +42,7 @@ struct AuditTrail {
 
 /// The number of bridges in each phase.
 #[derive(Debug, Default, Serialize)]
-struct Counts {
+struct StatusCounts {
     /// All bridges.
     total: usize,
     /// The bridge serves calls.
@@ -75,7 +75,7 @@ pub async fn ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
         Some("draining")
     } else if !state.registry.is_settled() {
         Some("starting")
-    } else if needs_store && store != Some(store::Health::Connected) {
+    } else if needs_store && store != Some(store::StoreHealth::Connected) {
         Some("degraded")
     } else {
         None
@@ -89,38 +89,38 @@ pub async fn ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
 
 /// Counts without I/O, so that the response is immediate. Everyone may see what fails; the reasons
 /// are only in the log.
-fn report(state: &AppState, status: Option<&'static str>) -> Health {
+fn report(state: &AppState, status: Option<&'static str>) -> HealthReport {
     let roster = state.registry.roster();
-    let mut bridges = Counts::default();
+    let mut bridges = StatusCounts::default();
     let mut tools = 0;
     for bridge in roster.bridges() {
         bridges.total += 1;
         tools += bridge.live.tools.load().entries.len();
         *match bridge.status().phase {
-            Phase::Disabled => &mut bridges.disabled,
-            Phase::Starting => &mut bridges.starting,
-            Phase::Ready => &mut bridges.ready,
-            Phase::BackingOff => &mut bridges.backing_off,
-            Phase::Failed => &mut bridges.failed,
-            Phase::Idle => &mut bridges.idle,
-            Phase::NeedsLogin => &mut bridges.needs_login,
+            BridgePhase::Disabled => &mut bridges.disabled,
+            BridgePhase::Starting => &mut bridges.starting,
+            BridgePhase::Ready => &mut bridges.ready,
+            BridgePhase::BackingOff => &mut bridges.backing_off,
+            BridgePhase::Failed => &mut bridges.failed,
+            BridgePhase::Idle => &mut bridges.idle,
+            BridgePhase::NeedsLogin => &mut bridges.needs_login,
         } += 1;
     }
     let audit = state.audit.health();
     let database = match state.store.as_ref().map(|store| store.health()) {
         None => "disabled",
-        Some(store::Health::Connected) => "connected",
-        Some(store::Health::Disconnected(_)) => "disconnected",
+        Some(store::StoreHealth::Connected) => "connected",
+        Some(store::StoreHealth::Disconnected(_)) => "disconnected",
     };
     let is_degraded = database == "disconnected" || audit.failing.is_some();
-    Health {
+    HealthReport {
         status: status.unwrap_or(if is_degraded { "degraded" } else { "healthy" }),
         service: "mcp-bridge",
         version: env!("CARGO_PKG_VERSION"),
         bridges,
         tools,
         database,
-        audit: AuditTrail {
+        audit: AuditStatus {
             enabled: audit.is_on,
             backlog_bytes: audit.backlog_bytes,
             lost: audit.lost,

@@ -11,16 +11,16 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    access::View,
-    bridge::{Bridge, Entry},
+    access::Permissions,
+    bridge::{Bridge, ToolEntry},
     config::BridgeCount,
     credential::oauth_of,
-    http::{error::ApiError, identity, sender::Sender, state::AppState},
+    http::{error::ApiError, identity, sender::RequestSender, state::AppState},
 };
 
 /// One bridge in `GET /servers`.
 #[derive(Debug, Clone, Serialize)]
-struct Listed {
+struct BridgeSummary {
     /// The bridge's name.
     id: String,
     /// The display name: the bridge's title, or else the server's own name, or else the bridge's
@@ -64,7 +64,7 @@ pub struct RootList {
     message: Option<&'static str>,
 }
 
-/// One bridge in `GET /`. See [`Listed`].
+/// One bridge in `GET /`. See [`BridgeSummary`].
 #[derive(Debug, Serialize)]
 struct RootItem {
     id: String,
@@ -86,9 +86,9 @@ struct ServerOverview<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<String>,
     /// The bridges, in the order of the configuration.
-    servers: &'a [Listed],
+    servers: &'a [BridgeSummary],
     /// The same bridges by transport.
-    by_tier: BTreeMap<&'a str, Vec<&'a Listed>>,
+    by_tier: BTreeMap<&'a str, Vec<&'a BridgeSummary>>,
     /// How to use them.
     usage: ListGuide<'a>,
     /// Why the list is empty, for a caller without credentials.
@@ -107,7 +107,7 @@ struct ListGuide<'a> {
     example: &'a str,
 }
 
-/// The tools of one bridge in `GET /{bridge}`. See [`Listed`] for the members about the bridge.
+/// The tools of one bridge in `GET /{bridge}`. See [`BridgeSummary`] for the members about the bridge.
 #[derive(Debug, Serialize)]
 struct BridgeTools {
     server: String,
@@ -157,7 +157,7 @@ const WHO: &str = "Without credentials this list is empty. Send an API key or a 
 /// configuration.
 pub async fn root(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<RootList>, ApiError> {
     let view = identity::view_if_any(&state.settings.load_full(), &sender).await?;
     let Some(view) = view else {
@@ -186,7 +186,7 @@ pub async fn root(
 /// the configuration.
 pub async fn servers(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Response, ApiError> {
     let view = identity::view_if_any(&state.settings.load_full(), &sender).await?;
     let Some(view) = view else {
@@ -201,7 +201,7 @@ pub async fn servers(
         return Ok(Json(empty).into_response());
     };
     let servers = listed(&state, &view);
-    let mut by_tier: BTreeMap<&str, Vec<&Listed>> = BTreeMap::new();
+    let mut by_tier: BTreeMap<&str, Vec<&BridgeSummary>> = BTreeMap::new();
     for server in &servers {
         by_tier.entry(server.tier).or_default().push(server);
     }
@@ -221,7 +221,7 @@ pub async fn servers(
 pub async fn bridge(
     state: &AppState,
     bridge: &Bridge,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     let view = identity::view(&state.settings.load_full(), sender).await?;
     view.enter(bridge.name())
@@ -265,7 +265,7 @@ pub async fn bridge(
 
 /// The number of bridges of which the caller may use at least one tool, and how many of them are
 /// enabled.
-fn count(state: &AppState, view: &View) -> BridgeCount {
+fn count(state: &AppState, view: &Permissions) -> BridgeCount {
     let roster = state.registry.roster().clone();
     let bridges = roster.bridges().iter();
     let own = bridges.filter(|bridge| view.enter(bridge.name()).is_ok());
@@ -273,7 +273,7 @@ fn count(state: &AppState, view: &View) -> BridgeCount {
 }
 
 /// The bridges of which the caller may use at least one tool, in the order of the configuration.
-fn listed(state: &AppState, view: &View) -> Vec<Listed> {
+fn listed(state: &AppState, view: &Permissions) -> Vec<BridgeSummary> {
     let roster = state.registry.roster();
     roster
         .bridges()
@@ -284,13 +284,13 @@ fn listed(state: &AppState, view: &View) -> Vec<Listed> {
 }
 
 /// One bridge, with the tools that the caller may use.
-fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
+fn list(state: &AppState, bridge: &Bridge, view: &Permissions) -> BridgeSummary {
     let config = &state.settings.load().config;
     let status = bridge.status();
     let server = bridge.live.server.load();
     let tools = bridge.live.tools.load();
     let own = server.as_deref();
-    let may_call = |entry: &&Arc<Entry>| view.may_call(bridge.name(), &entry.tool);
+    let may_call = |entry: &&Arc<ToolEntry>| view.may_call(bridge.name(), &entry.tool);
     let count = tools.entries.iter().filter(may_call).count();
     // Warnings can name tools, so only a caller who may use all tools sees them.
     let warnings = if count == tools.entries.len() {
@@ -318,7 +318,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
             .unwrap_or_default(),
         (None, None) => String::new(),
     };
-    Listed {
+    BridgeSummary {
         id: bridge.name().to_string(),
         name: bridge
             .title()
@@ -357,7 +357,7 @@ fn usage(example: &str) -> ListGuide<'_> {
 }
 
 /// An example of a call that works.
-fn example(state: &AppState, view: &View) -> String {
+fn example(state: &AppState, view: &Permissions) -> String {
     let roster = state.registry.roster();
     let first = roster.bridges().iter().find_map(|bridge| {
         let tools = bridge.live.tools.load();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error_code::ErrorCode,
-    http::{body, error::ApiError, identity, sender::Sender, state::AppState},
+    http::{body, error::ApiError, identity, sender::RequestSender, state::AppState},
     store::ChangeRecord,
 };
 
@@ -21,7 +21,7 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 /// The query of the request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct QueryWish {
+struct RefreshQuery {
     /// Whether to remove the tools of servers that are still down from the documents. The default
     /// is `drop_dead` in `[server]`.
     drop_dead: Option<bool>,
@@ -31,8 +31,8 @@ struct QueryWish {
 /// clients send the same body to every route.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct BodyWish {
-    /// See [`QueryWish`].
+struct RefreshBody {
+    /// See [`RefreshQuery`].
     drop_dead: Option<bool>,
 }
 
@@ -63,7 +63,7 @@ pub async fn refresh(
     request: Request,
 ) -> Result<Json<RefreshReport>, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     let settings = state.settings.load_full();
     let view = identity::view(&settings, &sender).await?;
     if !view.is_admin() {
@@ -127,11 +127,11 @@ fn wish(uri: &Uri, body: &[u8]) -> Result<Option<bool>, ApiError> {
         ApiError::new(ErrorCode::InvalidRequest, detail).of_caller()
     };
     let Query(asked) =
-        Query::<QueryWish>::try_from_uri(uri).map_err(|bad| refused(bad.body_text()))?;
+        Query::<RefreshQuery>::try_from_uri(uri).map_err(|bad| refused(bad.body_text()))?;
     if body.trim_ascii().is_empty() {
         return Ok(asked.drop_dead);
     }
-    let given: BodyWish = serde_json::from_slice(body)
+    let given: RefreshBody = serde_json::from_slice(body)
         .map_err(|error| refused(format!("the body is not valid: {error}")))?;
     Ok(given.drop_dead.or(asked.drop_dead))
 }

@@ -1,4 +1,4 @@
-//! [`Acceptor`]: connections with a deadline for their first bytes.
+//! [`DeadlineAcceptor`]: connections with a deadline for their first bytes.
 //!
 //! hyper bounds the time for the head of an HTTP/1 request. But before that it reads the bytes that
 //! distinguish HTTP/1 from HTTP/2, and it waits for those without a limit.
@@ -22,28 +22,28 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Adds the deadline to the connections of another acceptor.
 #[derive(Debug, Clone)]
-pub struct Acceptor<A> {
+pub struct DeadlineAcceptor<A> {
     /// The other acceptor.
     inner: A,
     /// The time limit for the bytes that identify the protocol.
     limit: Duration,
 }
 
-impl<A> Acceptor<A> {
+impl<A> DeadlineAcceptor<A> {
     /// Adds this time limit to the connections of `inner`.
     pub fn new(inner: A, limit: Duration) -> Self {
         Self { inner, limit }
     }
 }
 
-impl<A, I, S> Accept<I, S> for Acceptor<A>
+impl<A, I, S> Accept<I, S> for DeadlineAcceptor<A>
 where
     A: Accept<I, S>,
     A::Future: Send + 'static,
     A::Stream: Send,
     A::Service: Send,
 {
-    type Stream = Impatient<A::Stream>;
+    type Stream = DeadlineStream<A::Stream>;
     type Service = A::Service;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
@@ -52,14 +52,14 @@ where
         let limit = self.limit;
         Box::pin(async move {
             let (stream, service) = accepting.await?;
-            Ok((Impatient::new(stream, limit), service))
+            Ok((DeadlineStream::new(stream, limit), service))
         })
     }
 }
 
 /// A connection whose reads fail if its first bytes do not arrive in time.
 #[derive(Debug)]
-pub struct Impatient<S> {
+pub struct DeadlineStream<S> {
     /// The connection.
     stream: S,
     /// The deadline. It is removed once the protocol is known.
@@ -68,7 +68,7 @@ pub struct Impatient<S> {
     matched: usize,
 }
 
-impl<S> Impatient<S> {
+impl<S> DeadlineStream<S> {
     /// Starts the deadline.
     fn new(stream: S, limit: Duration) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl<S> Impatient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for DeadlineStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -108,7 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for DeadlineStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

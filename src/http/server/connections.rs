@@ -1,4 +1,4 @@
-//! [`Connections`]: limits the number of connections, and chooses which one to close for a new one.
+//! [`ListenerConnections`]: limits the number of connections, and chooses which one to close for a new one.
 //!
 //! A client can open connections at no cost, and each takes a file descriptor. When all places are
 //! taken, the connection that has been idle the longest is closed. So idle connections cannot keep
@@ -44,13 +44,13 @@ const HEAD_BYTES_FREE: usize = 16 << 10;
 
 /// All connections of one listener.
 #[derive(Debug)]
-pub struct Connections {
+pub struct ListenerConnections {
     /// The number of connections from one address, unless the address is trusted.
     of_address_max: usize,
     /// Trusted proxies. Many clients share the address of a proxy.
     trusted: Vec<IpNet>,
     places: Arc<Semaphore>,
-    table: Mutex<Table>,
+    table: Mutex<ConnectionTable>,
     /// Bytes of incomplete request heads.
     heads: AtomicUsize,
     /// The start of the clock.
@@ -59,16 +59,16 @@ pub struct Connections {
 
 /// The open connections.
 #[derive(Debug, Default)]
-struct Table {
+struct ConnectionTable {
     next: u64,
-    connections: HashMap<u64, Arc<Connection>>,
+    connections: HashMap<u64, Arc<ClientConnection>>,
     by_address: HashMap<IpAddr, usize>,
 }
 
 /// One connection, shared by its requests and its stream.
 #[derive(Debug)]
-pub struct Connection {
-    pub(super) all: Arc<Connections>,
+pub struct ClientConnection {
+    pub(super) all: Arc<ListenerConnections>,
     number: u64,
     address: IpAddr,
     /// Requests whose body may still be read.
@@ -93,20 +93,20 @@ pub struct Connection {
 
 /// The client's end of a connection, as axum passes it to requests.
 #[derive(Debug, Clone)]
-pub struct Peer {
+pub struct ClientPeer {
     /// The client's address.
     pub address: SocketAddr,
     /// The connection.
-    pub connection: Arc<Connection>,
+    pub connection: Arc<ClientConnection>,
 }
 
-impl Connected<Self> for Peer {
+impl Connected<Self> for ClientPeer {
     fn connect_info(peer: Self) -> Self {
         peer
     }
 }
 
-impl Connections {
+impl ListenerConnections {
     /// A table of `max` connections. One address may have half of them, unless it is this machine's
     /// own or a trusted one.
     pub fn new(max: usize, trusted: Vec<IpNet>) -> Arc<Self> {
@@ -140,7 +140,7 @@ impl Connections {
         self: &Arc<Self>,
         address: IpAddr,
         place: OwnedSemaphorePermit,
-    ) -> Option<Arc<Connection>> {
+    ) -> Option<Arc<ClientConnection>> {
         let address = network(address);
         let is_free = address.is_loopback() || self.trusted.iter().any(|it| it.contains(&address));
         let count = self
@@ -156,7 +156,7 @@ impl Connections {
         *table.by_address.entry(address).or_default() += 1;
         let number = table.next;
         table.next += 1;
-        let connection = Arc::new(Connection {
+        let connection = Arc::new(ClientConnection {
             all: Arc::clone(self),
             number,
             address,
@@ -201,7 +201,7 @@ impl Connections {
         loop {
             sleep(SWEEP).await;
             let late = self.now().saturating_sub(millis(UNREAD_MAX));
-            let stuck = |it: &&Arc<Connection>| {
+            let stuck = |it: &&Arc<ClientConnection>| {
                 it.unread.load(Ordering::Relaxed) > 0 && it.moved_at.load(Ordering::Relaxed) < late
             };
             let stuck: Vec<_> = self
@@ -225,7 +225,7 @@ impl Connections {
     }
 
     /// Locks the table. It stays consistent even if a thread panicked while it held the lock.
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -242,7 +242,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Connection {
+impl ClientConnection {
     /// Since when the connection has been idle. `None` if it is busy or became idle only just now.
     fn idle_since(&self, settled: u64) -> Option<u64> {
         let is_busy = self.busy.load(Ordering::Acquire) > 0
@@ -300,24 +300,24 @@ impl Connection {
     }
 
     /// Counts the request as open until the guard is dropped.
-    pub fn open(self: &Arc<Self>) -> Open {
+    pub fn open(self: &Arc<Self>) -> OpenRequestGuard {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.head_is_read();
-        Open(Arc::clone(self))
+        OpenRequestGuard(Arc::clone(self))
     }
 
     /// Counts the request as in progress until the guard is dropped.
-    pub fn busy(self: &Arc<Self>) -> Busy {
+    pub fn busy(self: &Arc<Self>) -> BusyRequestGuard {
         self.busy.fetch_add(1, Ordering::AcqRel);
         self.has_served.store(true, Ordering::Relaxed);
-        Busy(Arc::clone(self))
+        BusyRequestGuard(Arc::clone(self))
     }
 
     /// Counts the response as unread until the guard is dropped.
-    pub fn unread(self: &Arc<Self>) -> Unread {
+    pub fn unread(self: &Arc<Self>) -> UnreadResponseGuard {
         self.moved();
         self.unread.fetch_add(1, Ordering::Relaxed);
-        Unread(Arc::clone(self))
+        UnreadResponseGuard(Arc::clone(self))
     }
 
     /// The stream was closed.
@@ -334,39 +334,39 @@ impl Connection {
     }
 }
 
-/// See [`Connection::open`].
+/// See [`ClientConnection::open`].
 #[derive(Debug)]
-pub struct Open(Arc<Connection>);
+pub struct OpenRequestGuard(Arc<ClientConnection>);
 
-impl Drop for Open {
+impl Drop for OpenRequestGuard {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// See [`Connection::busy`].
+/// See [`ClientConnection::busy`].
 #[derive(Debug)]
-pub struct Busy(Arc<Connection>);
+pub struct BusyRequestGuard(Arc<ClientConnection>);
 
-impl Drop for Busy {
+impl Drop for BusyRequestGuard {
     fn drop(&mut self) {
         self.0.moved();
         self.0.busy.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// See [`Connection::unread`].
+/// See [`ClientConnection::unread`].
 #[derive(Debug)]
-pub struct Unread(Arc<Connection>);
+pub struct UnreadResponseGuard(Arc<ClientConnection>);
 
-impl Unread {
+impl UnreadResponseGuard {
     /// Records that a part of the response was read.
     pub fn moved(&self) {
         self.0.moved();
     }
 }
 
-impl Drop for Unread {
+impl Drop for UnreadResponseGuard {
     fn drop(&mut self) {
         self.0.moved();
         self.0.unread.fetch_sub(1, Ordering::Relaxed);
@@ -379,18 +379,18 @@ mod tests {
 
     const OUTSIDE: &str = "192.0.2.1";
 
-    async fn connect(all: &Arc<Connections>, address: &str) -> Option<Arc<Connection>> {
+    async fn connect(all: &Arc<ListenerConnections>, address: &str) -> Option<Arc<ClientConnection>> {
         let place = timeout(Duration::from_secs(1), all.place()).await.ok()?;
         all.admit(address.parse().unwrap(), place.unwrap())
     }
 
-    fn cut(connections: &[Arc<Connection>]) -> Vec<bool> {
+    fn cut(connections: &[Arc<ClientConnection>]) -> Vec<bool> {
         connections.iter().map(|it| it.is_cut()).collect()
     }
 
     #[tokio::test]
     async fn the_connection_that_waits_longest_without_a_request_makes_room() {
-        let all = Connections::new(3, Vec::new());
+        let all = ListenerConnections::new(3, Vec::new());
         let mut held = Vec::new();
         for address in ["127.0.0.1", "192.0.2.1", "192.0.2.2"] {
             held.push(connect(&all, address).await.unwrap());
@@ -414,10 +414,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_address_has_half_of_all_and_this_machine_has_all() {
-        let all = Connections::new(4, vec!["198.51.100.0/24".parse().unwrap()]);
+        let all = ListenerConnections::new(4, vec!["198.51.100.0/24".parse().unwrap()]);
         let mut held = vec![connect(&all, OUTSIDE).await.unwrap()];
         held.push(connect(&all, OUTSIDE).await.unwrap());
-        let busy: Vec<_> = held.iter().map(Connection::busy).collect();
+        let busy: Vec<_> = held.iter().map(ClientConnection::busy).collect();
         assert!(connect(&all, OUTSIDE).await.is_none());
         drop(busy);
         sleep(SETTLING * 2).await;
@@ -428,7 +428,7 @@ mod tests {
             "its own oldest makes room"
         );
         for free in ["127.0.0.1", "198.51.100.7"] {
-            let all = Connections::new(4, vec!["198.51.100.0/24".parse().unwrap()]);
+            let all = ListenerConnections::new(4, vec!["198.51.100.0/24".parse().unwrap()]);
             for _ in 0..4 {
                 let one = connect(&all, free).await.unwrap();
                 one.has_served.store(true, Ordering::Relaxed);
@@ -439,7 +439,7 @@ mod tests {
 
     #[tokio::test]
     async fn heads_that_do_not_end_are_bounded_together() {
-        let all = Connections::new(8, Vec::new());
+        let all = ListenerConnections::new(8, Vec::new());
         let greedy = connect(&all, OUTSIDE).await.unwrap();
         let modest = connect(&all, OUTSIDE).await.unwrap();
         assert!(greedy.may_read(HEADS_BYTES_MAX));

@@ -6,26 +6,26 @@ use axum_server::{AddrListener, Address};
 use tokio::net::TcpListener;
 
 use super::{
-    connections::{Connections, Peer},
-    watched::Watched,
+    connections::{ListenerConnections, ClientPeer},
+    watched::WatchedStream,
 };
 
 /// Accepts connections within the limits.
 #[derive(Debug)]
-pub struct Listener {
+pub struct LimitedListener {
     /// The listening socket.
     pub socket: TcpListener,
     /// The limits.
-    pub connections: Arc<Connections>,
+    pub connections: Arc<ListenerConnections>,
 }
 
-impl Address for Peer {
-    type Stream = Watched;
-    type Listener = Listener;
+impl Address for ClientPeer {
+    type Stream = WatchedStream;
+    type Listener = LimitedListener;
 }
 
-impl AddrListener<Watched, Peer> for Listener {
-    async fn bind_to(peer: Peer) -> io::Result<Self> {
+impl AddrListener<WatchedStream, ClientPeer> for LimitedListener {
+    async fn bind_to(peer: ClientPeer) -> io::Result<Self> {
         Ok(Self {
             socket: TcpListener::bind(peer.address).await?,
             connections: Arc::clone(&peer.connection.all),
@@ -33,7 +33,7 @@ impl AddrListener<Watched, Peer> for Listener {
     }
 
     /// Accepts the next connection. Connections without a place wait in the kernel's queue.
-    async fn accept_stream(&self) -> io::Result<(Watched, Peer)> {
+    async fn accept_stream(&self) -> io::Result<(WatchedStream, ClientPeer)> {
         loop {
             let place = self.connections.place().await?;
             let (stream, address) = match self.socket.accept().await {
@@ -51,15 +51,15 @@ impl AddrListener<Watched, Peer> for Listener {
                 tracing::debug!(peer = %address, "an address has too many connections; its new connection is closed");
                 continue;
             };
-            let peer = Peer {
+            let peer = ClientPeer {
                 address,
                 connection: Arc::clone(&connection),
             };
-            return Ok((Watched::new(stream, connection), peer));
+            return Ok((WatchedStream::new(stream, connection), peer));
         }
     }
 
-    fn get_local_addr(&self) -> io::Result<Peer> {
+    fn get_local_addr(&self) -> io::Result<ClientPeer> {
         // A peer belongs to a connection. The listener's own address is known since `bind`.
         Err(io::ErrorKind::Unsupported.into())
     }

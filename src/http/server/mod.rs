@@ -6,5 +6,5 @@ mod listener;
 mod serve;
 mod watched;
 
-pub use connections::{Connection, Open, Peer, Unread};
-pub use serve::{Listening, bind};
+pub use connections::{ClientConnection, OpenRequestGuard, ClientPeer, UnreadResponseGuard};
+pub use serve::{BoundListener, bind};

@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{
-    accept::Acceptor,
-    connections::{Connections, Peer},
-    listener::Listener,
+    accept::DeadlineAcceptor,
+    connections::{ListenerConnections, ClientPeer},
+    listener::LimitedListener,
 };
 use crate::{
-    config::{Server, Tls},
+    config::{ServerSettings, TlsSettings},
     http::layers::strip_root_path,
     settings::{DESCRIPTORS_MAX, connections_max},
 };
@@ -85,7 +85,7 @@ const BACKLOG: u32 = 4096;
 
 /// A bound socket.
 #[derive(Debug)]
-pub struct Listening {
+pub struct BoundListener {
     /// The socket.
     listener: TcpListener,
     /// The certificate and the key, if TLS is on.
@@ -100,7 +100,7 @@ pub struct Listening {
 
 /// Reads the certificate and binds the socket before anything else starts, so that a taken port or
 /// a broken file is reported at once.
-pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
+pub async fn bind(server: &ServerSettings) -> Result<BoundListener, ServeError> {
     raise_descriptors();
     let tls = match &server.tls {
         None => None,
@@ -123,7 +123,7 @@ pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
     };
     let listener = listen(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Listening {
+    Ok(BoundListener {
         listener,
         tls,
         head_timeout: HEAD_TIMEOUT,
@@ -146,7 +146,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-impl Listening {
+impl BoundListener {
     /// Lifts the limit for connections from one address for these proxies.
     pub fn trust(&mut self, proxies: &[IpNet]) {
         self.trusted = proxies.to_vec();
@@ -157,19 +157,19 @@ impl Listening {
     pub async fn serve(
         self,
         router: Router,
-        server: &Server,
+        server: &ServerSettings,
         soft: CancellationToken,
         hard: CancellationToken,
     ) -> Result<(), ServeError> {
         let service = under_root_path(router, &server.root_path)
-            .into_make_service_with_connect_info::<Peer>();
+            .into_make_service_with_connect_info::<ClientPeer>();
         let handle = Handle::new();
         let drain = drain(handle.clone(), server.clone(), soft, hard);
-        let connections = Connections::new(connections_max(server), self.trusted);
+        let connections = ListenerConnections::new(connections_max(server), self.trusted);
         let sweeping = Arc::clone(&connections).sweep();
         let serving = async move {
             let (plain, limit) = (DefaultAcceptor::new(), self.head_timeout);
-            let listener = Listener {
+            let listener = LimitedListener {
                 socket: self.listener,
                 connections: Arc::clone(&connections),
             };
@@ -177,12 +177,12 @@ impl Listening {
             bound_idle(server.http_builder(), limit);
             match self.tls {
                 None => {
-                    let server = server.acceptor(Acceptor::new(plain, limit));
+                    let server = server.acceptor(DeadlineAcceptor::new(plain, limit));
                     server.serve(service).await
                 }
                 Some(tls) => {
                     let tls = RustlsAcceptor::new(tls).acceptor(plain);
-                    let server = server.acceptor(Acceptor::new(tls, limit));
+                    let server = server.acceptor(DeadlineAcceptor::new(tls, limit));
                     server.serve(service).await
                 }
             }
@@ -216,7 +216,7 @@ fn raise_descriptors() {
 }
 
 /// Reads the certificate and its key.
-async fn read_tls(tls: &Tls) -> Result<RustlsConfig, ServeError> {
+async fn read_tls(tls: &TlsSettings) -> Result<RustlsConfig, ServeError> {
     let read = RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await;
     read.map_err(|reason| ServeError::Tls {
         cert: tls.cert_file.display().to_string(),
@@ -264,8 +264,8 @@ fn bound_idle(
 
 /// Waits for the stages of the shutdown. Returns when serving must be stopped.
 async fn drain(
-    handle: Handle<Peer>,
-    server: Server,
+    handle: Handle<ClientPeer>,
+    server: ServerSettings,
     soft: CancellationToken,
     hard: CancellationToken,
 ) {
@@ -297,9 +297,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_does_not_finish_its_head_is_cut() {
-        let server = Server {
+        let server = ServerSettings {
             listen: ([127, 0, 0, 1], 0).into(),
-            ..Server::default()
+            ..ServerSettings::default()
         };
         let mut listening = bind(&server).await.unwrap();
         listening.head_timeout = Duration::from_millis(200);

@@ -1,4 +1,4 @@
-//! [`Watched`]: a connection that can be cut, and whose client must read its responses.
+//! [`WatchedStream`]: a connection that can be cut, and whose client must read its responses.
 
 use std::{
     io,
@@ -13,23 +13,23 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::connections::{Connection, UNREAD_MAX};
+use super::connections::{ClientConnection, UNREAD_MAX};
 
 /// A stream below TLS and HTTP.
 ///
 /// While the client does not read, the bridge does not read from it either. Otherwise a client that
 /// sends requests without end and reads no response could fill the memory.
 #[derive(Debug)]
-pub struct Watched {
+pub struct WatchedStream {
     stream: TcpStream,
-    connection: Arc<Connection>,
+    connection: Arc<ClientConnection>,
     /// The deadline of a blocked write. `None` if no write is blocked.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
-impl Watched {
+impl WatchedStream {
     /// Wraps a connection.
-    pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+    pub fn new(stream: TcpStream, connection: Arc<ClientConnection>) -> Self {
         Self {
             stream,
             connection,
@@ -62,7 +62,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WatchedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -92,7 +92,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WatchedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -124,7 +124,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedStream {
     fn drop(&mut self) {
         self.connection.closed();
     }

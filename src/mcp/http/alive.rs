@@ -18,8 +18,8 @@ use reqwest::Response;
 use tokio::time::timeout;
 use url::Url;
 
-use super::body::{self, Kind, REFUSAL_BYTES_MAX};
-use crate::mcp::credential::Courier;
+use super::body::{self, BodyKind, REFUSAL_BYTES_MAX};
+use crate::mcp::credential::AuthorizedClient;
 
 /// The timeout of a ping. Without an answer the bridge knows nothing and keeps the session.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,11 +32,11 @@ const PING: &str = r#"{"jsonrpc":"2.0","id":"mcp-bridge-alive","method":"ping"}"
 
 /// The health of one endpoint's session. Clones are cheap.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Inner>);
+pub struct SessionHealth(Arc<SessionHealthState>);
 
 /// The state that the clones share.
 #[derive(Debug, Default)]
-struct Inner {
+struct SessionHealthState {
     /// Whether a request after `initialize` got its result. A session that never worked is not replaced by a
     /// new one of the same kind.
     has_worked: AtomicBool,
@@ -50,9 +50,9 @@ struct Inner {
 
 /// A stream that counts as open until this value is dropped.
 #[derive(Debug)]
-pub struct OpenStream(Arc<AtomicUsize>);
+pub struct OpenStreamGuard(Arc<AtomicUsize>);
 
-impl Health {
+impl SessionHealth {
     /// Resets the state for a new session.
     pub fn begins(&self) {
         self.0.has_worked.store(false, Ordering::Relaxed);
@@ -86,9 +86,9 @@ impl Health {
     }
 
     /// Counts a stream as open until the guard is dropped.
-    pub fn stream(&self) -> OpenStream {
+    pub fn stream(&self) -> OpenStreamGuard {
         self.0.streams.fetch_add(1, Ordering::Relaxed);
-        OpenStream(Arc::clone(&self.0.streams))
+        OpenStreamGuard(Arc::clone(&self.0.streams))
     }
 
     /// Whether an answer may arrive on a stream.
@@ -97,7 +97,7 @@ impl Health {
     }
 }
 
-impl Drop for OpenStream {
+impl Drop for OpenStreamGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -105,9 +105,9 @@ impl Drop for OpenStream {
 
 /// A request that checks whether a session is alive.
 #[derive(Debug, Clone)]
-pub struct Ping {
+pub struct SessionPing {
     /// Sends the request.
-    pub courier: Courier,
+    pub courier: AuthorizedClient,
     /// The endpoint.
     pub url: Url,
     /// The headers of the refused request, including the session id.
@@ -116,28 +116,28 @@ pub struct Ping {
 
 /// The result of a ping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pulse {
+pub enum PingOutcome {
     /// The session is alive, or its state is unknown.
     Lives,
     /// The ping was refused with this status.
     Gone(StatusCode),
 }
 
-impl Ping {
+impl SessionPing {
     /// Sends the ping.
-    pub async fn pulse(self) -> Pulse {
+    pub async fn pulse(self) -> PingOutcome {
         let asked = timeout(PING_TIMEOUT, self.ask()).await;
-        asked.unwrap_or(Pulse::Lives)
+        asked.unwrap_or(PingOutcome::Lives)
     }
 
-    async fn ask(self) -> Pulse {
+    async fn ask(self) -> PingOutcome {
         let request = self.courier.client.post(self.url).headers(self.headers);
         let Ok(response) = self.courier.send(request.body(PING)).await else {
-            return Pulse::Lives;
+            return PingOutcome::Lives;
         };
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_redirection() {
-            return Pulse::Lives;
+            return PingOutcome::Lives;
         }
         if !status.is_success() {
             // A server that does not support ping may answer with any status. It still knows the session.
@@ -145,22 +145,22 @@ impl Ping {
             let error = body::json_rpc_error(&body);
             let knows_no_ping = error.is_some_and(|error| error.code.0 == -32_601);
             return if knows_no_ping {
-                Pulse::Lives
+                PingOutcome::Lives
             } else {
-                Pulse::Gone(status)
+                PingOutcome::Gone(status)
             };
         }
         if tells_of_session(&beginning(response).await) {
-            Pulse::Gone(status)
+            PingOutcome::Gone(status)
         } else {
-            Pulse::Lives
+            PingOutcome::Lives
         }
     }
 }
 
 /// Reads the beginning of an answer: the first event of a stream.
 async fn beginning(mut response: Response) -> String {
-    let is_events = Kind::of(&body::content_type(&response)) == Kind::Events;
+    let is_events = BodyKind::of(&body::content_type(&response)) == BodyKind::Events;
     let mut read = Vec::new();
     while read.len() < REFUSAL_BYTES_MAX
         && let Ok(Some(chunk)) = response.chunk().await

@@ -12,10 +12,10 @@ use url::Url;
 
 use super::{
     super::{
-        envelope::{Envelope, Outcome, Shape, mended, read_error, text_of},
+        envelope::{RawMessage, ResponseContent, MessageKind, mended, read_error, text_of},
         preview::preview,
     },
-    failure::Failure,
+    failure::TransportError,
 };
 use crate::secret::Redactor;
 
@@ -27,7 +27,7 @@ const SENTENCES: [&str; 5] = ["message", "detail", "error_description", "error",
 
 /// The kind of a body, by its content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BodyKind {
     /// `application/json` and `…+json`.
     Json,
     /// `text/event-stream`
@@ -47,7 +47,7 @@ pub fn content_type(response: &Response) -> String {
         .unwrap_or_default()
 }
 
-impl Kind {
+impl BodyKind {
     /// Returns the kind for a result of [`content_type`].
     pub fn of(content_type: &str) -> Self {
         let content_type = content_type.to_ascii_lowercase();
@@ -62,16 +62,16 @@ impl Kind {
 }
 
 /// Reads a body. Fails as soon as the body is known to exceed the limit.
-pub async fn read(mut response: Response, bytes_max: usize) -> Result<Bytes, Failure> {
+pub async fn read(mut response: Response, bytes_max: usize) -> Result<Bytes, TransportError> {
     let announced = response.content_length().unwrap_or(0);
     if usize::try_from(announced).is_ok_and(|length| length > bytes_max) {
-        return Err(Failure::TooLarge(bytes_max));
+        return Err(TransportError::TooLarge(bytes_max));
     }
     let mut body = BytesMut::new();
     let mut first = Bytes::new();
     while let Some(chunk) = response.chunk().await? {
         if first.len() + body.len() + chunk.len() > bytes_max {
-            return Err(Failure::TooLarge(bytes_max));
+            return Err(TransportError::TooLarge(bytes_max));
         }
         // A small answer arrives in one chunk and needs no copy.
         if first.is_empty() && body.is_empty() {
@@ -99,36 +99,36 @@ pub fn is_auth(status: StatusCode) -> bool {
 }
 
 /// Returns the failure that the status and the headers show on their own, if any.
-pub fn refused_by_status(status: StatusCode, headers: &HeaderMap) -> Option<Failure> {
+pub fn refused_by_status(status: StatusCode, headers: &HeaderMap) -> Option<TransportError> {
     if is_auth(status) {
-        return Some(Failure::Auth(status.as_u16(), String::new()));
+        return Some(TransportError::Auth(status.as_u16(), String::new()));
     }
     refused_by_head(status, headers)
 }
 
 /// The same, for callers that also read the body of rejected credentials.
-pub fn refused_by_head(status: StatusCode, headers: &HeaderMap) -> Option<Failure> {
+pub fn refused_by_head(status: StatusCode, headers: &HeaderMap) -> Option<TransportError> {
     if status == StatusCode::TOO_MANY_REQUESTS {
         let retry_after = headers
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .filter(|value| value.len() <= 64)
             .map(str::to_owned);
-        return Some(Failure::RateLimited { retry_after });
+        return Some(TransportError::RateLimited { retry_after });
     }
     if status.is_redirection() {
-        return Some(Failure::Http(status.as_u16(), redirect_hint(headers)));
+        return Some(TransportError::Http(status.as_u16(), redirect_hint(headers)));
     }
     None
 }
 
 /// Returns the failure for an error status, with the readable part of its body.
-pub fn refused_by_body(status: StatusCode, body: &[u8], redactor: &Redactor) -> Failure {
+pub fn refused_by_body(status: StatusCode, body: &[u8], redactor: &Redactor) -> TransportError {
     let words = words(body, redactor);
     if is_auth(status) {
-        Failure::Auth(status.as_u16(), words)
+        TransportError::Auth(status.as_u16(), words)
     } else {
-        Failure::Http(status.as_u16(), words)
+        TransportError::Http(status.as_u16(), words)
     }
 }
 
@@ -157,9 +157,9 @@ pub fn words(body: &[u8], redactor: &Redactor) -> String {
 pub fn json_rpc_error(body: &[u8]) -> Option<ErrorData> {
     let text = text_of(body)?;
     let mended = mended(&text);
-    let envelope = Envelope::read(&text).or_else(|| Envelope::read(mended.as_deref()?))?;
+    let envelope = RawMessage::read(&text).or_else(|| RawMessage::read(mended.as_deref()?))?;
     match envelope.shape() {
-        Shape::Answer(id, Outcome::Error(error))
+        MessageKind::Answer(id, ResponseContent::Error(error))
             if id.is_some() || text.contains("\"jsonrpc\"") =>
         {
             Some(read_error(error.get()))

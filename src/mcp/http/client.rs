@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
-use super::super::{error::ConnectError, guard::OwnHosts};
+use super::super::{error::ConnectError, guard::OwnHostResolver};
 use crate::secret::Secret;
 
 /// The timeout of the TCP and TLS handshake.
@@ -42,7 +42,7 @@ pub fn install_tls() {
 /// cookies and no total timeout (the calls have deadlines), and it uses the proxies from the environment.
 /// Fails if the system's certificates cannot be read. Call [`install_tls`] first.
 pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    client_builder().dns_resolver(Arc::new(OwnHosts)).build()
+    client_builder().dns_resolver(Arc::new(OwnHostResolver)).build()
 }
 
 /// The settings that all clients share.

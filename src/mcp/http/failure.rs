@@ -1,6 +1,6 @@
 //! Failures of requests to a remote server, and their meaning for a call or a connect.
 //!
-//! One question is critical: may the request have reached the server? [`Failure::NotSent`] is only for
+//! One question is critical: may the request have reached the server? [`TransportError::NotSent`] is only for
 //! requests that provably did not.
 
 use std::{
@@ -16,7 +16,7 @@ use rmcp::{
 use serde_json::Value;
 
 use super::super::{
-    credential::NoToken,
+    credential::TokenError,
     decode::{TOO_LARGE, UNREADABLE},
     error::{CallError, ConnectError},
 };
@@ -33,7 +33,7 @@ pub const GONE: ErrorCode = ErrorCode(-32_092);
 
 /// Why a request to a remote server has no answer. Both MCP transports here use this error type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum TransportError {
     /// The request was not sent: connection refused, unknown host, TLS failure, connect timeout, or unknown
     /// session.
     #[error("{0}")]
@@ -46,7 +46,7 @@ pub enum Failure {
     Auth(u16, String),
     /// There is no token, so nothing was sent; or the server requires one with more scopes.
     #[error(transparent)]
-    NoToken(#[from] NoToken),
+    NoToken(#[from] TokenError),
     /// HTTP 429.
     #[error("HTTP 429")]
     RateLimited {
@@ -64,7 +64,7 @@ pub enum Failure {
     Protocol(String),
 }
 
-impl From<reqwest::Error> for Failure {
+impl From<reqwest::Error> for TransportError {
     fn from(error: reqwest::Error) -> Self {
         let unsent = error.is_connect() || error.is_builder();
         let host = error
@@ -91,7 +91,7 @@ impl From<reqwest::Error> for Failure {
     }
 }
 
-impl Failure {
+impl TransportError {
     /// Converts the failure to the error of a call.
     pub fn into_call_error(self) -> CallError {
         match self {
@@ -160,17 +160,17 @@ impl Failure {
 
 /// The last failure of a connection, for the cases where rmcp reports only that it closed.
 #[derive(Debug, Clone, Default)]
-pub struct LastFailure(Arc<Mutex<Option<Failure>>>);
+pub struct LastTransportError(Arc<Mutex<Option<TransportError>>>);
 
-impl LastFailure {
+impl LastTransportError {
     /// Records a failure and returns it.
-    pub fn note(&self, failure: Failure) -> Failure {
+    pub fn note(&self, failure: TransportError) -> TransportError {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
         failure
     }
 
     /// Returns the last failure.
-    pub fn get(&self) -> Option<Failure> {
+    pub fn get(&self) -> Option<TransportError> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -183,7 +183,7 @@ impl LastFailure {
 pub fn call_error(error: ServiceError, result_bytes_max: usize) -> CallError {
     match error {
         ServiceError::McpError(error) => answered(error, result_bytes_max),
-        ServiceError::TransportSend(error) => Failure::behind(&error).into_call_error(),
+        ServiceError::TransportSend(error) => TransportError::behind(&error).into_call_error(),
         ServiceError::Timeout { timeout } => CallError::Timeout(timeout),
         ServiceError::UnexpectedResponse => {
             CallError::Protocol("it answers another request".to_owned())
@@ -194,16 +194,16 @@ pub fn call_error(error: ServiceError, result_bytes_max: usize) -> CallError {
 
 /// Converts the failure to send a request of the handshake.
 pub fn unsent(error: &DynamicTransportError) -> ConnectError {
-    Failure::behind(error).into_connect_error()
+    TransportError::behind(error).into_connect_error()
 }
 
 /// Converts a failed handshake over a remote transport. `last` is the last failure that the transport saw.
-pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> ConnectError {
+pub fn connect_error(error: ClientInitializeError, last: &LastTransportError) -> ConnectError {
     match error {
         ClientInitializeError::TransportError { error, .. } => {
             // A closed channel does not explain the failure; what the transport saw before does.
             let seen = last.get().filter(|_| is_closed(&error));
-            seen.unwrap_or_else(|| Failure::behind(&error))
+            seen.unwrap_or_else(|| TransportError::behind(&error))
                 .into_connect_error()
         }
         ClientInitializeError::JsonRpcError(error) if error.code == UNREADABLE => {
@@ -217,7 +217,7 @@ pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> Connec
         },
         ClientInitializeError::ConnectionClosed(_) => last.get().map_or(
             ConnectError::Closed("initialize"),
-            Failure::into_connect_error,
+            TransportError::into_connect_error,
         ),
         ClientInitializeError::LegacyFallbackFailed { fallback, .. } => {
             connect_error(*fallback, last)
@@ -243,7 +243,7 @@ fn supported(data: Option<&Value>) -> Vec<String> {
 
 /// Whether rmcp only reports that its own channel is closed.
 fn is_closed(error: &DynamicTransportError) -> bool {
-    let error = error.error.downcast_ref::<StreamableHttpError<Failure>>();
+    let error = error.error.downcast_ref::<StreamableHttpError<TransportError>>();
     matches!(error, Some(StreamableHttpError::TransportChannelClosed))
 }
 

@@ -8,7 +8,7 @@ use rmcp::model::{
 
 /// Headers of the caller that are forwarded with one call. They travel next to the message, never inside it.
 #[derive(Debug, Clone)]
-pub struct Passed(pub HeaderMap);
+pub struct CallHeaders(pub HeaderMap);
 
 /// Adds the caller's headers to those of the request. Headers of the operator and the protocol take
 /// precedence.
@@ -16,7 +16,7 @@ pub fn passed_into(message: &ClientJsonRpcMessage, headers: &mut HeaderMap) {
     let JsonRpcMessage::Request(request) = message else {
         return;
     };
-    let Some(Passed(passed)) = request.request.extensions().get::<Passed>() else {
+    let Some(CallHeaders(passed)) = request.request.extensions().get::<CallHeaders>() else {
         return;
     };
     for (name, value) in passed {
@@ -27,7 +27,7 @@ pub fn passed_into(message: &ClientJsonRpcMessage, headers: &mut HeaderMap) {
 }
 
 /// The requests that can begin a session.
-pub enum First {
+pub enum OpeningRequest {
     /// `initialize`
     Initialize,
     /// `server/discover`
@@ -35,13 +35,13 @@ pub enum First {
 }
 
 /// Whether a message begins a session.
-pub fn first_request(message: &ClientJsonRpcMessage) -> Option<First> {
+pub fn first_request(message: &ClientJsonRpcMessage) -> Option<OpeningRequest> {
     let JsonRpcMessage::Request(request) = message else {
         return None;
     };
     match request.request {
-        ClientRequest::InitializeRequest(_) => Some(First::Initialize),
-        ClientRequest::DiscoverRequest(_) => Some(First::Discover),
+        ClientRequest::InitializeRequest(_) => Some(OpeningRequest::Initialize),
+        ClientRequest::DiscoverRequest(_) => Some(OpeningRequest::Discover),
         _ => None,
     }
 }

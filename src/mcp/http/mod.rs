@@ -24,24 +24,24 @@ use rmcp::transport::{
 
 pub use client::{http_client, install_tls};
 pub use endpoint::HttpEndpoint;
-pub use failure::{LastFailure, call_error, connect_error, unsent};
+pub use failure::{LastTransportError, call_error, connect_error, unsent};
 
 pub(super) use super::preview::preview;
-pub(super) use alive::{Ping, Pulse, speaks_of_session};
+pub(super) use alive::{SessionPing, PingOutcome, speaks_of_session};
 pub(super) use body::{
-    Kind, REFUSAL_BYTES_MAX, content_type, json_rpc_error, read, read_refusal, refused_by_body,
+    BodyKind, REFUSAL_BYTES_MAX, content_type, json_rpc_error, read, read_refusal, refused_by_body,
     refused_by_head, refused_by_status,
 };
 pub(super) use client::{client_builder, header_map, join_same_origin};
 #[cfg(fuzzing)]
 pub use events::frames_of;
-pub(super) use events::{Frame, frames};
-pub(super) use failure::Failure;
-pub(super) use message::{Passed, is_session_gone, passed_into};
+pub(super) use events::{StreamItem, frames};
+pub(super) use failure::TransportError;
+pub(super) use message::{CallHeaders, is_session_gone, passed_into};
 pub(super) use threads::send;
 
-use super::{credential::Courier, error::ConnectError, unasked::Unasked};
-use crate::{config::Remote, secret::Redactor};
+use super::{credential::AuthorizedClient, error::ConnectError, unasked::UnsolicitedMessages};
+use crate::{config::RemoteSettings, secret::Redactor};
 
 /// The maximum number of concurrent requests whose answers have not begun. Further requests wait. The bridge
 /// has its own limit.
@@ -55,14 +55,14 @@ const RECOVERY: Duration = Duration::from_secs(10);
 pub type HttpTransport = StreamableHttpClientTransport<HttpEndpoint>;
 
 /// Prepares the transport to a remote server. Nothing is sent before rmcp's `serve`. What the server sends
-/// unasked goes to `unasked`, which also limits the size of an answer. The [`LastFailure`] is for
+/// unasked goes to `unasked`, which also limits the size of an answer. The [`LastTransportError`] is for
 /// [`connect_error`]. Must be called inside a runtime. Fails if a header cannot be sent.
 pub fn transport(
-    courier: &Courier,
-    remote: &Remote,
-    unasked: &Unasked,
+    courier: &AuthorizedClient,
+    remote: &RemoteSettings,
+    unasked: &UnsolicitedMessages,
     redactor: &Redactor,
-) -> Result<(HttpTransport, LastFailure), ConnectError> {
+) -> Result<(HttpTransport, LastTransportError), ConnectError> {
     let headers = header_map(&remote.headers)?;
     let endpoint = HttpEndpoint::new(
         courier.clone(),

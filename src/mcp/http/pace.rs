@@ -1,4 +1,4 @@
-//! [`Pace`]: limits how soon an event stream is reopened, whatever the server does.
+//! [`StreamReopenLimiter`]: limits how soon an event stream is reopened, whatever the server does.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ const DISTANCE: Duration = Duration::from_millis(50);
 
 /// The rate limit of one connection.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct StreamReopenLimiter {
     /// When the notification stream was last opened.
     opened: Option<Instant>,
     /// How many times in a row it was short-lived.
@@ -20,7 +20,7 @@ pub struct Pace {
     due: Option<Instant>,
 }
 
-impl Pace {
+impl StreamReopenLimiter {
     /// Returns the delay before the notification stream is opened. It grows each time in a row that the
     /// server closes the stream at once; rmcp would reopen it twice per second forever.
     pub fn before_opening(&mut self, now: Instant) -> Duration {
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_storm_of_resumed_streams_is_slowed_down() {
-        let (begun, mut pace) = (Instant::now(), Pace::default());
+        let (begun, mut pace) = (Instant::now(), StreamReopenLimiter::default());
         let mut now = begun;
         for number in 0..200 {
             let wait = pace.before_resuming(now);
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_closed_at_once_is_opened_ever_more_rarely() {
-        let (mut now, mut pace) = (Instant::now(), Pace::default());
+        let (mut now, mut pace) = (Instant::now(), StreamReopenLimiter::default());
         let mut waits = Vec::new();
         for _ in 0..8 {
             let wait = pace.before_opening(now);

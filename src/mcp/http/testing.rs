@@ -17,8 +17,8 @@ use url::Url;
 
 use super::{call_error, http_client, install_tls};
 use crate::{
-    config::{Remote, RemoteKind},
-    mcp::{Bounds, credential::Courier, decode::raw_result, error::CallError, unasked::Unasked},
+    config::{RemoteSettings, RemoteKind},
+    mcp::{AnswerLimits, credential::AuthorizedClient, decode::raw_result, error::CallError, unasked::UnsolicitedMessages},
     secret::{Redactor, Secret},
 };
 
@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// Returns its configuration.
-    pub fn remote(&self, path: &str, kind: RemoteKind) -> Remote {
+    pub fn remote(&self, path: &str, kind: RemoteKind) -> RemoteSettings {
         remote(&format!("http://{}{path}", self.address), kind)
     }
 }
@@ -63,10 +63,10 @@ impl Drop for Server {
 }
 
 /// Returns the configuration of a server at `url`, with a credential.
-pub fn remote(url: &str, kind: RemoteKind) -> Remote {
-    Remote {
+pub fn remote(url: &str, kind: RemoteKind) -> RemoteSettings {
+    RemoteSettings {
         headers: vec![(HeaderName::from_static("authorization"), Secret::new(TOKEN))],
-        ..Remote::new(Url::parse(url).unwrap(), kind)
+        ..RemoteSettings::new(Url::parse(url).unwrap(), kind)
     }
 }
 
@@ -78,17 +78,17 @@ pub fn redactor() -> Redactor {
 }
 
 /// Returns the handler for a session with the size limit of the tests.
-pub fn unasked() -> Unasked {
-    Unasked::new(Bounds {
+pub fn unasked() -> UnsolicitedMessages {
+    UnsolicitedMessages::new(AnswerLimits {
         result_bytes_max: LIMIT,
         tools_bytes_max: LIMIT,
     })
 }
 
 /// The client of the process.
-pub fn courier() -> Courier {
+pub fn courier() -> AuthorizedClient {
     install_tls();
-    Courier {
+    AuthorizedClient {
         client: http_client().unwrap(),
         credential: None,
     }

@@ -32,7 +32,7 @@ use super::{
     },
     transport,
 };
-use crate::config::{Remote, RemoteKind};
+use crate::config::{RemoteSettings, RemoteKind};
 use crate::mcp::decode::raw_result;
 use crate::mcp::error::{CallError, ConnectError};
 
@@ -254,7 +254,7 @@ async fn refused(memory: &Memory, name: &str, id: &Value) -> Response {
     }
 }
 
-async fn serve(remote: &Remote) -> Result<RunningService<RoleClient, Quiet>, ConnectError> {
+async fn serve(remote: &RemoteSettings) -> Result<RunningService<RoleClient, Quiet>, ConnectError> {
     let (transport, last) = transport(&courier(), remote, &unasked(), &redactor())?;
     Quiet
         .serve(transport)

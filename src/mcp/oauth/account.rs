@@ -1,4 +1,4 @@
-//! The stored parts of a login: [`Client`], [`Pending`], [`Account`]. All of them are secret. They are
+//! The stored parts of a login: [`Client`], [`PendingAuthorization`], [`Account`]. All of them are secret. They are
 //! serialized only into encrypted storage.
 
 use std::{
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::form::Indicator;
+use super::form::ResourceIndicator;
 use crate::{
-    config::{AuthMethod, OAuth, ResourceName},
+    config::{TokenAuthMethod, OAuthSettings, ResourceName},
     secret::Secret,
 };
 
@@ -33,7 +33,7 @@ const WANTED_MAX: usize = 100;
 /// The bridge's registration at an authorization server.
 #[derive(Clone, Serialize, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "OAuth's names")]
-pub struct Client {
+pub struct ClientRegistration {
     /// The URL of the MCP server that the login is for.
     pub server: Url,
     /// The authorization server's metadata from discovery.
@@ -44,7 +44,7 @@ pub struct Client {
     pub(super) client_secret: Option<String>,
     /// The authentication method for the secret, if the registration or an answer of the server stated it.
     #[serde(default)]
-    pub(super) auth_method: Option<AuthMethod>,
+    pub(super) auth_method: Option<TokenAuthMethod>,
     /// When the secret expires, in seconds since 1970, if it does.
     #[serde(default)]
     pub(super) secret_ends_at: Option<u64>,
@@ -62,18 +62,18 @@ pub struct Client {
 
 /// A login that waits for its authorization code.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Pending {
+pub struct PendingAuthorization {
     /// The client that asks.
-    pub client: Client,
+    pub client: ClientRegistration,
     /// The PKCE verifier and the state that the answer must match.
     pub(super) state: StoredAuthorizationState,
 }
 
 /// Tokens and everything that is needed to refresh them.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Account {
+pub struct OAuthAccount {
     /// The client that received the tokens.
-    pub(super) client: Client,
+    pub(super) client: ClientRegistration,
     /// The tokens.
     pub(super) credentials: StoredCredentials,
     /// Scopes that the server asked for later (RFC 6750). The next login asks for them too.
@@ -83,7 +83,7 @@ pub struct Account {
 
 /// A login that another program made, for example mcpo.
 #[derive(Clone)]
-pub struct Imported {
+pub struct ImportedLogin {
     /// The access token.
     pub access_token: Secret,
     /// The refresh token.
@@ -102,7 +102,7 @@ pub struct Imported {
     pub scopes: Vec<String>,
 }
 
-impl Account {
+impl OAuthAccount {
     /// The token for the MCP server.
     pub fn access_token(&self) -> Option<Secret> {
         use oauth2::TokenResponse as _;
@@ -177,16 +177,16 @@ impl Account {
     }
 }
 
-impl Client {
+impl ClientRegistration {
     /// The authentication method, if the operator or the server stated it.
-    pub(super) fn method(&self, settings: &OAuth) -> Option<AuthMethod> {
+    pub(super) fn method(&self, settings: &OAuthSettings) -> Option<TokenAuthMethod> {
         settings.auth_method.or(self.auth_method)
     }
 
     /// Returns the secret to send. For the operator's own client this is the secret in the current
     /// configuration, because vendors' consoles issue new ones.
-    pub(super) fn secret_to_show<'a>(&'a self, settings: &'a OAuth) -> Option<&'a str> {
-        if self.method(settings) == Some(AuthMethod::None) {
+    pub(super) fn secret_to_show<'a>(&'a self, settings: &'a OAuthSettings) -> Option<&'a str> {
+        if self.method(settings) == Some(TokenAuthMethod::None) {
             return None;
         }
         let is_operators = settings.client_id.as_deref() == Some(self.client_id.as_str());
@@ -197,7 +197,7 @@ impl Client {
     }
 
     /// The metadata from discovery with the chosen authentication method, which rmcp reads.
-    pub(super) fn metadata_to_use(&self, settings: &OAuth) -> AuthorizationMetadata {
+    pub(super) fn metadata_to_use(&self, settings: &OAuthSettings) -> AuthorizationMetadata {
         let mut metadata = self.metadata.clone();
         if let Some(method) = self.method(settings) {
             let fields = &mut metadata.additional_fields;
@@ -209,43 +209,43 @@ impl Client {
     /// The other authentication methods to try if the server does not recognize the client (RFC 6749 §2.3.1).
     /// Some servers list both methods and accept one, or issue a secret and state that they want none. Empty
     /// if the operator chose the method, or if there is no secret.
-    pub(super) fn other_methods(&self, settings: &OAuth) -> Vec<AuthMethod> {
+    pub(super) fn other_methods(&self, settings: &OAuthSettings) -> Vec<TokenAuthMethod> {
         let has_secret = self.client_secret.is_some() || settings.client_secret.is_some();
         if settings.auth_method.is_some() || !has_secret {
             return Vec::new();
         }
         let first = self.auth_method.unwrap_or_else(|| self.usual_method());
-        let both = [AuthMethod::Basic, AuthMethod::Post];
+        let both = [TokenAuthMethod::Basic, TokenAuthMethod::Post];
         both.into_iter().filter(|it| *it != first).collect()
     }
 
     /// The method that rmcp uses by default.
-    fn usual_method(&self) -> AuthMethod {
+    fn usual_method(&self) -> TokenAuthMethod {
         let methods = self.metadata.additional_fields.get(AUTH_METHODS);
-        let has = |method: AuthMethod| {
+        let has = |method: TokenAuthMethod| {
             let methods = methods.and_then(Value::as_array);
             methods.is_some_and(|it| it.iter().any(|it| it.as_str() == Some(method.as_str())))
         };
-        if has(AuthMethod::Post) && !has(AuthMethod::Basic) {
-            AuthMethod::Post
+        if has(TokenAuthMethod::Post) && !has(TokenAuthMethod::Basic) {
+            TokenAuthMethod::Post
         } else {
-            AuthMethod::Basic
+            TokenAuthMethod::Basic
         }
     }
 
     /// The resource indicator for the authorization server.
-    pub(super) fn indicator(&self, settings: &OAuth) -> Indicator {
+    pub(super) fn indicator(&self, settings: &OAuthSettings) -> ResourceIndicator {
         match &settings.resource {
-            ResourceName::Unsaid => Indicator::Unsaid,
-            ResourceName::Named(name) => Indicator::Firm(name.clone()),
-            ResourceName::Discovered if self.refuses_resource => Indicator::Unsaid,
-            ResourceName::Discovered => Indicator::Yielding(self.resource.clone()),
+            ResourceName::Unsaid => ResourceIndicator::Unsaid,
+            ResourceName::Named(name) => ResourceIndicator::Firm(name.clone()),
+            ResourceName::Discovered if self.refuses_resource => ResourceIndicator::Unsaid,
+            ResourceName::Discovered => ResourceIndicator::Yielding(self.resource.clone()),
         }
     }
 
     /// Whether the client can use an authentication method: a public client has no secret.
-    pub(super) fn registered_for(&self, method: AuthMethod) -> bool {
-        method == AuthMethod::None || self.client_secret.is_some()
+    pub(super) fn registered_for(&self, method: TokenAuthMethod) -> bool {
+        method == TokenAuthMethod::None || self.client_secret.is_some()
     }
 
     /// Whether the secret has expired.
@@ -265,14 +265,14 @@ impl Client {
     }
 }
 
-impl Pending {
+impl PendingAuthorization {
     /// The `state` that the answer must carry.
     pub fn state(&self) -> &str {
         &self.state.csrf_token
     }
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for ClientRegistration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Client");
         shown
@@ -281,14 +281,14 @@ impl fmt::Debug for Client {
     }
 }
 
-impl fmt::Debug for Pending {
+impl fmt::Debug for PendingAuthorization {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Pending");
         shown.field("client", &self.client).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Account {
+impl fmt::Debug for OAuthAccount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Account");
         shown
@@ -298,7 +298,7 @@ impl fmt::Debug for Account {
     }
 }
 
-impl fmt::Debug for Imported {
+impl fmt::Debug for ImportedLogin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Imported").finish_non_exhaustive()
     }
@@ -308,7 +308,7 @@ impl fmt::Debug for Imported {
 mod tests {
     use super::*;
 
-    fn client(more: &Value) -> Client {
+    fn client(more: &Value) -> ClientRegistration {
         let mut client = json!({
             "server": "https://mcp.example.com/mcp",
             "metadata": {
@@ -326,8 +326,8 @@ mod tests {
         serde_json::from_value(client).unwrap()
     }
 
-    fn settings() -> OAuth {
-        OAuth::default()
+    fn settings() -> OAuthSettings {
+        OAuthSettings::default()
     }
 
     /// Earlier logins kept using the secret that they had begun with.
@@ -340,7 +340,7 @@ mod tests {
             (Some("ours"), None, "the old one"),
             (None, None, "the old one"),
         ] {
-            let settings = OAuth {
+            let settings = OAuthSettings {
                 client_id: id.map(str::to_owned),
                 client_secret: secret.map(Secret::new),
                 ..settings()
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_shown_in_the_way_that_counts_and_then_in_the_others() {
-        use AuthMethod::{Basic, None as Public, Post};
+        use TokenAuthMethod::{Basic, None as Public, Post};
         let offers = |methods: &[&str]| {
             let both = "https://auth.example.com";
             json!({ "metadata": { "authorization_endpoint": both, "token_endpoint": both, AUTH_METHODS: methods } })
@@ -372,7 +372,7 @@ mod tests {
             (json!({ "client_secret": null }), None, vec![]),
         ] {
             let client = client(&more);
-            let settings = OAuth {
+            let settings = OAuthSettings {
                 auth_method: wanted,
                 ..settings()
             };
@@ -395,17 +395,17 @@ mod tests {
             (
                 json!({}),
                 ResourceName::Discovered,
-                Indicator::Yielding(found),
+                ResourceIndicator::Yielding(found),
             ),
-            (learned.clone(), ResourceName::Discovered, Indicator::Unsaid),
-            (json!({}), ResourceName::Unsaid, Indicator::Unsaid),
+            (learned.clone(), ResourceName::Discovered, ResourceIndicator::Unsaid),
+            (json!({}), ResourceName::Unsaid, ResourceIndicator::Unsaid),
             (
                 learned,
                 ResourceName::Named("api://x".to_owned()),
-                Indicator::Firm("api://x".to_owned()),
+                ResourceIndicator::Firm("api://x".to_owned()),
             ),
         ] {
-            let settings = OAuth {
+            let settings = OAuthSettings {
                 resource,
                 ..settings()
             };

@@ -48,7 +48,7 @@ const PASSING_WORDS: [&str; 8] = [
 
 /// An error, as a body describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct OAuthErrorBody {
     /// The OAuth error code, if the vendor's code corresponds to one.
     pub code: Option<String>,
     /// The server's own texts: its code and its description, if present.
@@ -79,7 +79,7 @@ pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
 }
 
 /// Returns the error in an object: one with a member `error`, or Slack's `"ok": false`.
-pub fn refused(object: &Map<String, Value>) -> Option<Refused> {
+pub fn refused(object: &Map<String, Value>) -> Option<OAuthErrorBody> {
     let error = object.get("error").unwrap_or(&Value::Null);
     let word = match error {
         Value::String(word) if !word.trim().is_empty() => Some(word.trim().to_owned()),
@@ -97,7 +97,7 @@ pub fn refused(object: &Map<String, Value>) -> Option<Refused> {
     ];
     let inner = error.as_object().and_then(|inner| text_of(inner, &keys));
     let description = text_of(object, &keys).or(inner);
-    Some(Refused {
+    Some(OAuthErrorBody {
         code: word.as_deref().map(code),
         words: word.into_iter().chain(description).collect(),
     })
@@ -122,7 +122,7 @@ fn code(word: &str) -> String {
 }
 
 /// Writes an error in the form of RFC 6749 §5.2.
-pub fn refusal(refused: &Refused) -> Vec<u8> {
+pub fn refusal(refused: &OAuthErrorBody) -> Vec<u8> {
     let code = refused.code.as_deref().unwrap_or("invalid_request");
     json!({ "error": code }).to_string().into_bytes()
 }

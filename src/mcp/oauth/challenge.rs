@@ -10,14 +10,14 @@ const POINTERS_MAX: usize = 4;
 
 /// One challenge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Challenge {
+pub struct AuthChallenge {
     /// The scheme, in lower case; empty for parameters before the first scheme.
     pub scheme: String,
     /// The parameters, with names in lower case.
     pub parameters: Vec<(String, String)>,
 }
 
-impl Challenge {
+impl AuthChallenge {
     /// The value of a parameter.
     fn value(&self, name: &str) -> Option<&str> {
         let mut parameters = self.parameters.iter();
@@ -27,7 +27,7 @@ impl Challenge {
 }
 
 /// Returns the challenges of an answer, Bearer challenges first.
-pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
+pub fn challenges(headers: &HeaderMap) -> Vec<AuthChallenge> {
     let mut found = Vec::new();
     let mut left = BYTES_MAX;
     for line in headers.get_all(WWW_AUTHENTICATE) {
@@ -42,7 +42,7 @@ pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
 }
 
 /// Returns the URLs of the server's metadata (RFC 9728 §5.1), in order.
-pub fn pointers(challenges: &[Challenge]) -> Vec<&str> {
+pub fn pointers(challenges: &[AuthChallenge]) -> Vec<&str> {
     let mut pointers = Vec::new();
     let parameters = challenges.iter().flat_map(|it| &it.parameters);
     for (name, value) in parameters {
@@ -55,13 +55,13 @@ pub fn pointers(challenges: &[Challenge]) -> Vec<&str> {
 }
 
 /// Returns the scopes that the challenge asks for.
-pub fn scope(challenges: &[Challenge]) -> Option<&str> {
+pub fn scope(challenges: &[AuthChallenge]) -> Option<&str> {
     challenges.iter().find_map(|it| it.value("scope"))
 }
 
 /// Returns the scopes that a token lacks (RFC 6750 §3.1); empty if the server does not name them.
-pub fn lacking(challenges: &[Challenge]) -> Option<&str> {
-    let is_lack = |it: &&Challenge| {
+pub fn lacking(challenges: &[AuthChallenge]) -> Option<&str> {
+    let is_lack = |it: &&AuthChallenge| {
         let error = it.value("error");
         error.is_some_and(|error| error.eq_ignore_ascii_case("insufficient_scope"))
     };
@@ -71,7 +71,7 @@ pub fn lacking(challenges: &[Challenge]) -> Option<&str> {
 
 /// Parses a line of a list of challenges. It may continue the parameters of the last challenge of the line
 /// before. Everything else is skipped.
-fn parse(line: &str, found: &mut Vec<Challenge>) {
+fn parse(line: &str, found: &mut Vec<AuthChallenge>) {
     let mut rest = line;
     loop {
         rest = rest.trim_start_matches(is_between);
@@ -90,7 +90,7 @@ fn parse(line: &str, found: &mut Vec<Challenge>) {
         let word = word.to_ascii_lowercase();
         let Some(value) = after.trim_start().strip_prefix('=') else {
             rest = after;
-            found.push(Challenge {
+            found.push(AuthChallenge {
                 scheme: word,
                 parameters: Vec::new(),
             });
@@ -99,7 +99,7 @@ fn parse(line: &str, found: &mut Vec<Challenge>) {
         let (value, after) = value_of(value.trim_start_matches(char::is_whitespace));
         rest = after;
         if found.is_empty() {
-            found.push(Challenge::default());
+            found.push(AuthChallenge::default());
         }
         if let Some(challenge) = found.last_mut() {
             challenge.parameters.push((word, value));
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     /// Returns the challenges of some lines.
-    fn of(lines: &[&str]) -> Vec<Challenge> {
+    fn of(lines: &[&str]) -> Vec<AuthChallenge> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(

@@ -6,24 +6,24 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    account::{Account, Client, Imported},
+    account::{OAuthAccount, ClientRegistration, ImportedLogin},
     discovery::discover,
     error::OAuthError,
-    form::Indicator,
-    traffic::Traffic,
+    form::ResourceIndicator,
+    traffic::OAuthFlowClient,
 };
 use crate::{
-    config::{AuthMethod, OAuth},
+    config::{TokenAuthMethod, OAuthSettings},
     secret::Secret,
 };
 
 /// Takes over a login that another program made. Discovery finds the endpoint that refreshes it.
 pub async fn adopt(
     server: &Url,
-    settings: &OAuth,
-    login: &Imported,
-) -> Result<Account, OAuthError> {
-    let traffic = Traffic::new(server, settings.private_network, Indicator::Unsaid)?;
+    settings: &OAuthSettings,
+    login: &ImportedLogin,
+) -> Result<OAuthAccount, OAuthError> {
+    let traffic = OAuthFlowClient::new(server, settings.private_network, ResourceIndicator::Unsaid)?;
     let found = discover(server, settings, &traffic, false).await?;
     let issuer = found.metadata.issuer.clone();
     let ends_at = login
@@ -44,8 +44,8 @@ pub async fn adopt(
         login.scopes.clone(),
         Some(0),
     );
-    Ok(Account {
-        client: Client {
+    Ok(OAuthAccount {
+        client: ClientRegistration {
             server: server.clone(),
             metadata: found.metadata,
             client_id: login.client_id.clone(),
@@ -53,7 +53,7 @@ pub async fn adopt(
                 .client_secret
                 .as_ref()
                 .map(|secret| secret.expose().to_owned()),
-            auth_method: login.auth_method.as_deref().and_then(AuthMethod::read),
+            auth_method: login.auth_method.as_deref().and_then(TokenAuthMethod::read),
             secret_ends_at: None,
             scopes: login.scopes.clone(),
             redirect_url: login.redirect_url.clone(),
@@ -67,14 +67,14 @@ pub async fn adopt(
 
 /// Tells the authorization server that a login has ended (RFC 7009), if it supports that. Its answer changes
 /// nothing for the bridge.
-pub async fn revoke(account: &Account, settings: &OAuth) -> Result<(), OAuthError> {
+pub async fn revoke(account: &OAuthAccount, settings: &OAuthSettings) -> Result<(), OAuthError> {
     use oauth2::TokenResponse as _;
     let client = &account.client;
     let endpoint = client.metadata.additional_fields.get("revocation_endpoint");
     let Some(endpoint) = endpoint.and_then(Value::as_str) else {
         return Ok(());
     };
-    let traffic = Traffic::new(&client.server, settings.private_network, Indicator::Unsaid)?;
+    let traffic = OAuthFlowClient::new(&client.server, settings.private_network, ResourceIndicator::Unsaid)?;
     let tokens = account.credentials.token_response.as_ref();
     let Some(tokens) = tokens else { return Ok(()) };
     let (token, hint) = match tokens.refresh_token() {

@@ -38,9 +38,9 @@ pub enum OAuthError {
 
 impl OAuthError {
     /// Builds the error from rmcp's error and from what was seen on the wire.
-    pub(super) fn new(error: &AuthError, seen: Option<Seen>) -> Self {
+    pub(super) fn new(error: &AuthError, seen: Option<WireFailure>) -> Self {
         // The error on the wire explains more than rmcp's version of it.
-        if let Some(Seen::Refusal(refusal)) = seen {
+        if let Some(WireFailure::Refusal(refusal)) = seen {
             return match error {
                 AuthError::TokenExchangeFailed(_)
                 | AuthError::TokenRefreshFailed(_)
@@ -50,8 +50,8 @@ impl OAuthError {
             };
         }
         let cause = match seen {
-            Some(Seen::Broken(cause)) => format!(": {cause}"),
-            Some(Seen::Refusal(_)) | None => causes(error),
+            Some(WireFailure::Broken(cause)) => format!(": {cause}"),
+            Some(WireFailure::Refusal(_)) | None => causes(error),
         };
         let words = short(&format!("{error}{cause}"));
         match error {
@@ -78,7 +78,7 @@ impl OAuthError {
     }
 
     /// Builds the error from a refusal. Its code counts more than its status.
-    pub(super) fn refused(refusal: &Refusal) -> Self {
+    pub(super) fn refused(refusal: &OAuthRefusal) -> Self {
         let text = refusal.text.clone();
         match refusal.code.as_deref() {
             Some("invalid_grant") => Self::Rejected(text),
@@ -96,16 +96,16 @@ pub const RESOURCE_HINT: &str = "if it accepts no `resource`, or a different one
 
 /// What was last seen on the wire.
 #[derive(Debug, Clone)]
-pub(super) enum Seen {
+pub(super) enum WireFailure {
     /// A refusal.
-    Refusal(Refusal),
+    Refusal(OAuthRefusal),
     /// No answer, with the reason.
     Broken(String),
 }
 
 /// A refusal of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct OAuthRefusal {
     /// The `error` of RFC 6749 §5.2, if any. A vendor's equivalent is converted to it.
     pub(super) code: Option<String>,
     /// The host, the status and the text of the body, shortened.
@@ -114,7 +114,7 @@ pub(super) struct Refusal {
     pub(super) status: u16,
 }
 
-impl Refusal {
+impl OAuthRefusal {
     /// Whether the same request may succeed later.
     pub(super) fn is_passing(&self) -> bool {
         let by_status = self.status == 429 || self.status >= 500;
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn the_code_of_a_refusal_counts_more_than_its_status() {
         let refused = |code: Option<&str>, status| {
-            OAuthError::refused(&Refusal {
+            OAuthError::refused(&OAuthRefusal {
                 code: code.map(str::to_owned),
                 text: "it".to_owned(),
                 status,

@@ -1,4 +1,4 @@
-//! Sends rmcp's requests to token endpoints with the contents of [`Form`], and normalizes the answers for
+//! Sends rmcp's requests to token endpoints with the contents of [`TokenForm`], and normalizes the answers for
 //! rmcp.
 
 use std::sync::atomic::Ordering;
@@ -14,14 +14,14 @@ use rmcp::transport::auth::{
 use url::Url;
 
 use super::{
-    super::http::{Failure, read, send},
+    super::http::{TransportError, read, send},
     answer,
-    error::{Refusal, Seen, short},
-    form::Form,
-    traffic::{BODY_BYTES_MAX, Traffic, place, refusal},
+    error::{OAuthRefusal, WireFailure, short},
+    form::TokenForm,
+    traffic::{BODY_BYTES_MAX, OAuthFlowClient, place, refusal},
 };
 
-impl Traffic {
+impl OAuthFlowClient {
     /// Sends one request of rmcp to a token endpoint. If the server refuses a part of it, sends it once more
     /// without that part.
     async fn exchange(
@@ -33,7 +33,7 @@ impl Traffic {
         self.check(&url)?;
         let mut headers = parts.headers;
         headers.remove(CONTENT_LENGTH);
-        let mut form = Form::of(&body, &self.indicator);
+        let mut form = TokenForm::of(&body, &self.indicator);
         let had_resource = form.has("resource");
         let mut before = None;
         loop {
@@ -57,18 +57,18 @@ impl Traffic {
                 continue;
             }
             let answer = refused_as_rmcp_reads_it(status, &body);
-            self.note(Some(Seen::Refusal(after(before, refused))));
+            self.note(Some(WireFailure::Refusal(after(before, refused))));
             return Ok(answer);
         }
     }
 }
 
-impl OAuthHttpClient for Traffic {
+impl OAuthHttpClient for OAuthFlowClient {
     fn execute(&self, request: OAuthHttpRequest) -> OAuthHttpClientFuture<'_> {
         Box::pin(async move {
             let result = self.exchange(request).await;
             if let Err(error) = &result {
-                self.note(Some(Seen::Broken(short(&error.to_string()))));
+                self.note(Some(WireFailure::Broken(short(&error.to_string()))));
             }
             result
         })
@@ -76,7 +76,7 @@ impl OAuthHttpClient for Traffic {
 }
 
 /// Sends a request and reads its answer.
-async fn answered(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Failure> {
+async fn answered(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), TransportError> {
     let response = send(request).await?;
     let status = response.status();
     let body = read(response, BODY_BYTES_MAX).await?;
@@ -112,7 +112,7 @@ fn as_json(status: StatusCode, body: Vec<u8>) -> http::Response<Vec<u8>> {
 }
 
 /// Adds what was refused before a part of the request was removed.
-fn after(before: Option<String>, mut refused: Refusal) -> Refusal {
+fn after(before: Option<String>, mut refused: OAuthRefusal) -> OAuthRefusal {
     if let Some(before) = before {
         refused.text = short(&format!("{}; before that: {before}", refused.text));
     }

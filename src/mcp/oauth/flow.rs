@@ -10,47 +10,47 @@ use rmcp::transport::auth::{
 use url::Url;
 
 use super::{
-    account::{Account, Client, Pending},
-    discovery::{Found, discover},
+    account::{OAuthAccount, ClientRegistration, PendingAuthorization},
+    discovery::{DiscoveryResult, discover},
     error::OAuthError,
-    form::Indicator,
+    form::ResourceIndicator,
     registration::identity,
-    traffic::Traffic,
+    traffic::OAuthFlowClient,
 };
-use crate::config::OAuth;
+use crate::config::OAuthSettings;
 
 /// The input of a login.
 #[derive(Debug)]
-pub struct Asked<'a> {
+pub struct LoginParameters<'a> {
     /// The server's URL.
     pub server: &'a Url,
     /// The operator's settings.
-    pub settings: &'a OAuth,
+    pub settings: &'a OAuthSettings,
     /// The redirect URL for browsers.
     pub redirect_url: &'a Url,
     /// An existing registration with this redirect URL.
-    pub known: Option<&'a Client>,
+    pub known: Option<&'a ClientRegistration>,
     /// Scopes of an earlier login, and those that the server asked for later.
     pub scopes: &'a [String],
 }
 
 /// A login that has started.
 #[derive(Debug)]
-pub struct Begun {
+pub struct StartedLogin {
     /// The page on which the user logs in.
     pub url: Url,
     /// What [`finish`] needs.
-    pub pending: Pending,
+    pub pending: PendingAuthorization,
 }
 
 /// Starts a login: discovery, registration if necessary, and the URL to open.
-pub async fn begin(asked: &Asked<'_>) -> Result<Begun, OAuthError> {
+pub async fn begin(asked: &LoginParameters<'_>) -> Result<StartedLogin, OAuthError> {
     let settings = asked.settings;
-    let traffic = Traffic::new(asked.server, settings.private_network, Indicator::Unsaid)?;
+    let traffic = OAuthFlowClient::new(asked.server, settings.private_network, ResourceIndicator::Unsaid)?;
     let found = discover(asked.server, settings, &traffic, true).await?;
     let scopes = scopes(asked, &found);
     let identity = identity(asked, &traffic, &found.metadata, &scopes).await?;
-    let client = Client {
+    let client = ClientRegistration {
         server: asked.server.clone(),
         metadata: found.metadata,
         client_id: identity.client_id,
@@ -68,19 +68,19 @@ pub async fn begin(asked: &Asked<'_>) -> Result<Begun, OAuthError> {
     traffic.check(&url).map_err(|reason| {
         OAuthError::Discovery(format!("its login page cannot be opened: {reason}"))
     })?;
-    Ok(Begun {
+    Ok(StartedLogin {
         url,
-        pending: Pending { client, state },
+        pending: PendingAuthorization { client, state },
     })
 }
 
 /// Returns the page to open and what the answer must match. rmcp creates PKCE and `state`.
 async fn login_page(
-    client: &Client,
-    settings: &OAuth,
-    traffic: &Arc<Traffic>,
+    client: &ClientRegistration,
+    settings: &OAuthSettings,
+    traffic: &Arc<OAuthFlowClient>,
 ) -> Result<(Url, StoredAuthorizationState), AuthError> {
-    let kept = Kept::default();
+    let kept = LoginStateStore::default();
     let mut manager = manager(&client.server, traffic).await?;
     manager.set_state_store(kept.clone());
     manager.set_metadata(client.metadata_to_use(settings));
@@ -99,12 +99,12 @@ async fn login_page(
 }
 
 /// Returns a login page with the bridge's resource indicator instead of rmcp's.
-fn indicated(url: &Url, indicator: &Indicator) -> Url {
+fn indicated(url: &Url, indicator: &ResourceIndicator) -> Url {
     let kept = url.query_pairs().filter(|(key, _)| key != "resource");
     let mut indicated = url.clone();
     let mut query = indicated.query_pairs_mut();
     query.clear().extend_pairs(kept);
-    if let Indicator::Firm(resource) | Indicator::Yielding(resource) = indicator {
+    if let ResourceIndicator::Firm(resource) | ResourceIndicator::Yielding(resource) = indicator {
         query.append_pair("resource", resource);
     }
     drop(query);
@@ -114,7 +114,7 @@ fn indicated(url: &Url, indicator: &Indicator) -> Url {
 /// Returns the operator's scopes, or those that the server names. Earlier granted and requested scopes are
 /// added, so that a second login removes nothing (SEP-2350), and so is the scope for a refresh token if the
 /// authorization server has one (SEP-2207).
-fn scopes(asked: &Asked<'_>, found: &Found) -> Vec<String> {
+fn scopes(asked: &LoginParameters<'_>, found: &DiscoveryResult) -> Vec<String> {
     let own = &asked.settings.scopes;
     let named = if own.is_empty() { &found.scopes } else { own };
     let mut scopes: Vec<String> = Vec::new();
@@ -134,7 +134,7 @@ fn scopes(asked: &Asked<'_>, found: &Found) -> Vec<String> {
 
 /// The scopes that a user is asked to grant. If no scopes are named, those that the authorization server
 /// supports.
-fn asked_scopes(client: &Client) -> Vec<String> {
+fn asked_scopes(client: &ClientRegistration) -> Vec<String> {
     let offered = client.metadata.scopes_supported.as_ref();
     match offered {
         Some(offered) if client.scopes.is_empty() => offered.clone(),
@@ -144,12 +144,12 @@ fn asked_scopes(client: &Client) -> Vec<String> {
 
 /// Exchanges the code of a completed login. `issuer` is the `iss` parameter next to it (RFC 9207).
 pub async fn finish(
-    pending: Pending,
-    settings: &OAuth,
+    pending: PendingAuthorization,
+    settings: &OAuthSettings,
     code: &str,
     issuer: Option<&str>,
-) -> Result<Account, OAuthError> {
-    let Pending { mut client, state } = pending;
+) -> Result<OAuthAccount, OAuthError> {
+    let PendingAuthorization { mut client, state } = pending;
     let mut others = client.other_methods(settings).into_iter();
     loop {
         match exchange(&client, state.clone(), settings, code, issuer).await {
@@ -167,20 +167,20 @@ pub async fn finish(
 
 /// Exchanges a code once.
 async fn exchange(
-    client: &Client,
+    client: &ClientRegistration,
     state: StoredAuthorizationState,
-    settings: &OAuth,
+    settings: &OAuthSettings,
     code: &str,
     issuer: Option<&str>,
-) -> Result<Account, OAuthError> {
-    let known = Known::new(client, settings).await?;
+) -> Result<OAuthAccount, OAuthError> {
+    let known = TokenClient::new(client, settings).await?;
     let csrf = state.csrf_token.clone();
-    let Known {
+    let TokenClient {
         mut manager,
         store,
         traffic,
     } = known;
-    manager.set_state_store(Kept::of(state));
+    manager.set_state_store(LoginStateStore::of(state));
     let exchanged = manager
         .exchange_code_for_token_with_issuer(code, &csrf, issuer)
         .await;
@@ -189,8 +189,8 @@ async fn exchange(
 }
 
 /// Refreshes the tokens of an account.
-pub async fn refresh(account_: &Account, settings: &OAuth) -> Result<Account, OAuthError> {
-    let known = Known::new(&account_.client, settings).await?;
+pub async fn refresh(account_: &OAuthAccount, settings: &OAuthSettings) -> Result<OAuthAccount, OAuthError> {
+    let known = TokenClient::new(&account_.client, settings).await?;
     let saved = known.store.save(account_.credentials.clone()).await;
     saved.map_err(|error| OAuthError::new(&error, None))?;
     let refreshed = known.manager.refresh_token().await;
@@ -203,9 +203,9 @@ pub async fn refresh(account_: &Account, settings: &OAuth) -> Result<Account, OA
     .await
 }
 
-impl Client {
+impl ClientRegistration {
     /// Returns the client with what its token endpoint was seen to refuse.
-    fn learned_from(&self, traffic: &Traffic) -> Self {
+    fn learned_from(&self, traffic: &OAuthFlowClient) -> Self {
         let mut learned = self.clone();
         learned.refuses_resource |= traffic.refuses_resource();
         learned
@@ -213,14 +213,14 @@ impl Client {
 }
 
 /// Gets a token for the bridge itself, without a login (RFC 6749 §4.4).
-pub async fn client_credentials(server: &Url, settings: &OAuth) -> Result<Account, OAuthError> {
+pub async fn client_credentials(server: &Url, settings: &OAuthSettings) -> Result<OAuthAccount, OAuthError> {
     let (Some(client_id), Some(secret)) = (&settings.client_id, &settings.client_secret) else {
         let words = "`client_id` and `client_secret` are needed for client credentials";
         return Err(OAuthError::Refused(words.to_owned()));
     };
-    let traffic = Traffic::new(server, settings.private_network, Indicator::Unsaid)?;
+    let traffic = OAuthFlowClient::new(server, settings.private_network, ResourceIndicator::Unsaid)?;
     let found = discover(server, settings, &traffic, false).await?;
-    let client = Client {
+    let client = ClientRegistration {
         server: server.clone(),
         metadata: found.metadata,
         client_id: client_id.clone(),
@@ -233,10 +233,10 @@ pub async fn client_credentials(server: &Url, settings: &OAuth) -> Result<Accoun
         refuses_resource: false,
     };
     let indicator = match client.indicator(settings) {
-        Indicator::Yielding(resource) => Indicator::Firm(resource),
+        ResourceIndicator::Yielding(resource) => ResourceIndicator::Firm(resource),
         firm => firm,
     };
-    let traffic = Traffic::new(server, settings.private_network, indicator)?;
+    let traffic = OAuthFlowClient::new(server, settings.private_network, indicator)?;
     let config = ClientCredentialsConfig::ClientSecret {
         client_id: client_id.clone(),
         client_secret: secret.expose().to_owned(),
@@ -265,28 +265,28 @@ pub async fn client_credentials(server: &Url, settings: &OAuth) -> Result<Accoun
 /// Builds a manager that sends its requests through `traffic`.
 pub(super) async fn manager(
     server: &Url,
-    traffic: &Arc<Traffic>,
+    traffic: &Arc<OAuthFlowClient>,
 ) -> Result<AuthorizationManager, AuthError> {
-    let traffic: Arc<Traffic> = Arc::clone(traffic);
+    let traffic: Arc<OAuthFlowClient> = Arc::clone(traffic);
     AuthorizationManager::new_with_oauth_http_client(server.clone(), traffic).await
 }
 
 /// A registered client, ready to ask for tokens.
-struct Known {
+struct TokenClient {
     /// Sends its requests.
-    traffic: Arc<Traffic>,
+    traffic: Arc<OAuthFlowClient>,
     /// rmcp's authorization manager.
     manager: AuthorizationManager,
     /// The store in which the manager puts tokens.
     store: InMemoryCredentialStore,
 }
 
-impl Known {
+impl TokenClient {
     /// Creates it for a client from an earlier discovery and registration.
-    async fn new(client: &Client, settings: &OAuth) -> Result<Self, OAuthError> {
+    async fn new(client: &ClientRegistration, settings: &OAuthSettings) -> Result<Self, OAuthError> {
         let server = &client.server;
         let indicator = client.indicator(settings);
-        let traffic = Traffic::new(server, settings.private_network, indicator)?;
+        let traffic = OAuthFlowClient::new(server, settings.private_network, indicator)?;
         let store = InMemoryCredentialStore::new();
         let prepare = async {
             let mut manager = manager(server, &traffic).await?;
@@ -312,10 +312,10 @@ impl Known {
 
 /// Returns the account that a flow left in its store.
 async fn account(
-    client: Client,
+    client: ClientRegistration,
     store: &InMemoryCredentialStore,
     wanted: Vec<String>,
-) -> Result<Account, OAuthError> {
+) -> Result<OAuthAccount, OAuthError> {
     let credentials = store.load().await.ok().flatten();
     let credentials =
         credentials.ok_or_else(|| OAuthError::Refused("it issued no token".to_owned()))?;
@@ -323,7 +323,7 @@ async fn account(
         .into_iter()
         .filter(|scope| !credentials.granted_scopes.contains(scope))
         .collect();
-    Ok(Account {
+    Ok(OAuthAccount {
         client,
         credentials,
         wanted,
@@ -332,9 +332,9 @@ async fn account(
 
 /// The state of the one login that a manager makes.
 #[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<Option<StoredAuthorizationState>>>);
+struct LoginStateStore(Arc<Mutex<Option<StoredAuthorizationState>>>);
 
-impl Kept {
+impl LoginStateStore {
     /// Creates it from a state that was stored elsewhere.
     fn of(state: StoredAuthorizationState) -> Self {
         Self(Arc::new(Mutex::new(Some(state))))
@@ -347,7 +347,7 @@ impl Kept {
 }
 
 #[async_trait]
-impl StateStore for Kept {
+impl StateStore for LoginStateStore {
     async fn save(&self, _csrf: &str, state: StoredAuthorizationState) -> Result<(), AuthError> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
         Ok(())
@@ -374,8 +374,8 @@ mod tests {
             .parse()
             .unwrap();
         let rest = "https://a/authorize?tenant=x&scope=a+b";
-        assert_eq!(indicated(&url, &Indicator::Unsaid).as_str(), rest);
-        let named = indicated(&url, &Indicator::Firm("api://x".to_owned()));
+        assert_eq!(indicated(&url, &ResourceIndicator::Unsaid).as_str(), rest);
+        let named = indicated(&url, &ResourceIndicator::Firm("api://x".to_owned()));
         assert_eq!(named.as_str(), format!("{rest}&resource=api%3A%2F%2Fx"));
     }
 }

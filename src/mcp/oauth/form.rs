@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use super::error::Refusal;
+use super::error::OAuthRefusal;
 
 /// The resource indicator: which server the token is for (RFC 8707).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Indicator {
+pub enum ResourceIndicator {
     /// No resource.
     Unsaid,
     /// This resource, whatever the server answers.
@@ -31,16 +31,16 @@ const SECRET_BYTES_MIN: usize = 6;
 
 /// A form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Form(Vec<(String, String)>);
+pub struct TokenForm(Vec<(String, String)>);
 
-impl Form {
+impl TokenForm {
     /// Creates rmcp's form with the bridge's resource indicator.
-    pub fn of(body: &[u8], indicator: &Indicator) -> Self {
+    pub fn of(body: &[u8], indicator: &ResourceIndicator) -> Self {
         let mut fields: Vec<(String, String)> = form_urlencoded::parse(body)
             .into_owned()
             .filter(|(key, _)| key != "resource")
             .collect();
-        if let Indicator::Firm(resource) | Indicator::Yielding(resource) = indicator {
+        if let ResourceIndicator::Firm(resource) | ResourceIndicator::Yielding(resource) = indicator {
             fields.push(("resource".to_owned(), resource.clone()));
         }
         Self(fields)
@@ -76,11 +76,11 @@ impl Form {
     /// 8707 §2.2). Client credentials have no such page, so their indicator is firm.
     ///
     /// Without `scope`: a refresh without scopes asks for the granted ones (RFC 6749 §6).
-    pub fn lighter(&self, indicator: &Indicator, refusal: &Refusal) -> Option<Self> {
+    pub fn lighter(&self, indicator: &ResourceIndicator, refusal: &OAuthRefusal) -> Option<Self> {
         if refusal.is_passing() {
             return None;
         }
-        let yields = matches!(indicator, Indicator::Yielding(_));
+        let yields = matches!(indicator, ResourceIndicator::Yielding(_));
         let refreshes = self.value("grant_type") == Some("refresh_token");
         match refusal.code.as_deref()? {
             "invalid_target" | "invalid_request" if yields && self.has("resource") => {
@@ -117,8 +117,8 @@ mod tests {
     const CODE: &str = "grant_type=authorization_code&code=secret-code&resource=rmcps&scope=a";
     const REFRESH: &str = "grant_type=refresh_token&refresh_token=secret-r&resource=rmcps&scope=a";
 
-    fn refusal(code: &str, status: u16) -> Refusal {
-        Refusal {
+    fn refusal(code: &str, status: u16) -> OAuthRefusal {
+        OAuthRefusal {
             code: Some(code.to_owned()),
             text: String::new(),
             status,
@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn the_resource_is_ours_and_not_rmcps() {
         let text =
-            |indicator| String::from_utf8(Form::of(CODE.as_bytes(), &indicator).body()).unwrap();
+            |indicator| String::from_utf8(TokenForm::of(CODE.as_bytes(), &indicator).body()).unwrap();
         let rest = "grant_type=authorization_code&code=secret-code&scope=a";
-        assert_eq!(text(Indicator::Unsaid), rest);
+        assert_eq!(text(ResourceIndicator::Unsaid), rest);
         for indicator in [
-            Indicator::Firm("api://x".to_owned()),
-            Indicator::Yielding("api://x".to_owned()),
+            ResourceIndicator::Firm("api://x".to_owned()),
+            ResourceIndicator::Yielding("api://x".to_owned()),
         ] {
             assert_eq!(text(indicator), format!("{rest}&resource=api%3A%2F%2Fx"));
         }
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn a_part_that_is_refused_is_left_out_once_where_that_is_safe() {
-        let yields = Indicator::Yielding("x".to_owned());
-        let fixed = Indicator::Firm("x".to_owned());
+        let yields = ResourceIndicator::Yielding("x".to_owned());
+        let fixed = ResourceIndicator::Firm("x".to_owned());
         for (form, indicator, code, status, left_out) in [
             (CODE, &yields, "invalid_target", 400, Some("resource")),
             (CODE, &yields, "invalid_request", 400, Some("resource")),
@@ -154,9 +154,9 @@ mod tests {
             (CODE, &yields, "invalid_target", 503, None),
             (CODE, &yields, "invalid_target", 429, None),
             (CODE, &fixed, "invalid_target", 400, None),
-            (CODE, &Indicator::Unsaid, "invalid_request", 400, None),
+            (CODE, &ResourceIndicator::Unsaid, "invalid_request", 400, None),
         ] {
-            let form = Form::of(form.as_bytes(), indicator);
+            let form = TokenForm::of(form.as_bytes(), indicator);
             let lighter = form.lighter(indicator, &refusal(code, status));
             assert_eq!(
                 lighter.is_some(),
@@ -174,9 +174,9 @@ mod tests {
 
     #[test]
     fn no_secret_of_a_form_is_repeated() {
-        let form = Form::of(CODE.as_bytes(), &Indicator::Unsaid);
+        let form = TokenForm::of(CODE.as_bytes(), &ResourceIndicator::Unsaid);
         assert_eq!(form.veiled("no secret-code here"), "no *** here");
-        let form = Form::of(b"code=c1&client_id=name-of-us", &Indicator::Unsaid);
+        let form = TokenForm::of(b"code=c1&client_id=name-of-us", &ResourceIndicator::Unsaid);
         assert_eq!(form.veiled("c1 of name-of-us"), "c1 of name-of-us");
     }
 }

@@ -13,8 +13,8 @@ mod form;
 mod registration;
 mod traffic;
 
-pub use account::{Account, Client, Imported, Pending};
+pub use account::{OAuthAccount, ClientRegistration, ImportedLogin, PendingAuthorization};
 pub use challenge::{challenges, lacking};
 pub use ends::{adopt, revoke};
 pub use error::{OAuthError, RESOURCE_HINT};
-pub use flow::{Asked, begin, client_credentials, finish, refresh};
+pub use flow::{LoginParameters, begin, client_credentials, finish, refresh};

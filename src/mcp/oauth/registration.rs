@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    account::{AUTH_METHODS, Client},
+    account::{AUTH_METHODS, ClientRegistration},
     answer,
-    error::{OAuthError, Refusal},
-    flow::Asked,
-    traffic::{Traffic, is_loopback, place},
+    error::{OAuthError, OAuthRefusal},
+    flow::LoginParameters,
+    traffic::{OAuthFlowClient, is_loopback, place},
 };
-use crate::config::AuthMethod;
+use crate::config::TokenAuthMethod;
 
 /// The client name that authorization servers show to users.
 const CLIENT_NAME: &str = "mcp-bridge";
@@ -23,13 +23,13 @@ const TRIALS_MAX: usize = 4;
 
 /// The bridge's identity at an authorization server.
 #[derive(Default)]
-pub struct Identity {
+pub struct ClientInformation {
     /// The client id.
     pub client_id: String,
     /// The client secret.
     pub client_secret: Option<String>,
     /// The authentication method, if the registration states it.
-    pub auth_method: Option<AuthMethod>,
+    pub auth_method: Option<TokenAuthMethod>,
     /// When the secret expires, in seconds since 1970.
     pub secret_ends_at: Option<u64>,
 }
@@ -37,25 +37,25 @@ pub struct Identity {
 /// Returns the identity to use: the operator's client, an existing registration, a metadata document if the
 /// server accepts those, or a new registration (MCP 2026-07-28, client registration).
 pub async fn identity(
-    asked: &Asked<'_>,
-    traffic: &Traffic,
+    asked: &LoginParameters<'_>,
+    traffic: &OAuthFlowClient,
     metadata: &AuthorizationMetadata,
     scopes: &[String],
-) -> Result<Identity, OAuthError> {
+) -> Result<ClientInformation, OAuthError> {
     let settings = asked.settings;
     if let Some(id) = &settings.client_id {
-        return Ok(Identity {
+        return Ok(ClientInformation {
             client_id: id.clone(),
             client_secret: settings
                 .client_secret
                 .as_ref()
                 .map(|it| it.expose().to_owned()),
-            ..Identity::default()
+            ..ClientInformation::default()
         });
     }
     // A client with fewer scopes may not ask for more. The credentials of one authorization server are not
     // sent to another one that the server moved to (SEP-2352).
-    let serves = |known: &&Client| {
+    let serves = |known: &&ClientRegistration| {
         let has_scopes = scopes.iter().all(|scope| known.scopes.contains(scope));
         let has_method = settings
             .auth_method
@@ -63,7 +63,7 @@ pub async fn identity(
         known.is_of(metadata) && has_scopes && has_method && !known.is_over(now())
     };
     if let Some(known) = asked.known.filter(serves) {
-        return Ok(Identity {
+        return Ok(ClientInformation {
             client_id: known.client_id.clone(),
             client_secret: known.client_secret.clone(),
             auth_method: known.auth_method,
@@ -75,9 +75,9 @@ pub async fn identity(
         .get("client_id_metadata_document_supported")
         .and_then(Value::as_bool);
     if let (Some(document), Some(true)) = (&settings.client_metadata_url, takes_documents) {
-        return Ok(Identity {
+        return Ok(ClientInformation {
             client_id: document.to_string(),
-            ..Identity::default()
+            ..ClientInformation::default()
         });
     }
     register(asked, traffic, metadata, scopes).await
@@ -91,11 +91,11 @@ fn now() -> u64 {
 
 /// Registers a client. If the server refuses a part of the request, tries again with less.
 async fn register(
-    asked: &Asked<'_>,
-    traffic: &Traffic,
+    asked: &LoginParameters<'_>,
+    traffic: &OAuthFlowClient,
     metadata: &AuthorizationMetadata,
     scopes: &[String],
-) -> Result<Identity, OAuthError> {
+) -> Result<ClientInformation, OAuthError> {
     let endpoint = metadata.registration_endpoint.as_deref().ok_or_else(|| {
         OAuthError::Registration("its metadata names no `registration_endpoint`".to_owned())
     })?;
@@ -104,7 +104,7 @@ async fn register(
             "its `registration_endpoint` is not a valid URL: {error}"
         ))
     })?;
-    let mut wish = Wish::new(asked.settings.auth_method, metadata, scopes);
+    let mut wish = RegistrationRequest::new(asked.settings.auth_method, metadata, scopes);
     for _ in 1..TRIALS_MAX {
         let answered = traffic
             .post_json(&endpoint, &wish.body(asked.redirect_url))
@@ -129,20 +129,20 @@ async fn register(
 
 /// The contents of a registration request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wish {
+struct RegistrationRequest {
     /// The authentication method at the token endpoint.
-    method: AuthMethod,
+    method: TokenAuthMethod,
     /// Whether the server or the operator chose that method.
     is_given: bool,
     /// The scopes, separated by spaces.
     scope: Option<String>,
 }
 
-impl Wish {
+impl RegistrationRequest {
     /// Uses the operator's method, or the first supported one that the server offers. If the server offers
     /// none, the client needs no secret: MCP uses public clients with PKCE.
     fn new(
-        wanted: Option<AuthMethod>,
+        wanted: Option<TokenAuthMethod>,
         metadata: &AuthorizationMetadata,
         scopes: &[String],
     ) -> Self {
@@ -150,13 +150,13 @@ impl Wish {
         let offered = offered
             .and_then(Value::as_array)
             .map_or(&[][..], Vec::as_slice);
-        let offers = |method: &AuthMethod| {
+        let offers = |method: &TokenAuthMethod| {
             let mut offered = offered.iter().filter_map(Value::as_str);
             offered.any(|it| it == method.as_str())
         };
-        let given = wanted.or_else(|| AuthMethod::ALL.into_iter().find(offers));
+        let given = wanted.or_else(|| TokenAuthMethod::ALL.into_iter().find(offers));
         Self {
-            method: given.unwrap_or(AuthMethod::None),
+            method: given.unwrap_or(TokenAuthMethod::None),
             is_given: given.is_some(),
             scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
         }
@@ -185,7 +185,7 @@ impl Wish {
 
     /// Returns what to try after a refusal: another method if this one is refused and was not chosen, or no
     /// scopes. The login asks for the scopes anyway.
-    fn lighter(&self, refusal: &Refusal) -> Option<Self> {
+    fn lighter(&self, refusal: &OAuthRefusal) -> Option<Self> {
         if matches!(refusal.status, 401 | 403) {
             return None;
         }
@@ -198,7 +198,7 @@ impl Wish {
         ]
         .iter()
         .any(|it| words.contains(it));
-        let mut methods = AuthMethod::ALL.into_iter();
+        let mut methods = TokenAuthMethod::ALL.into_iter();
         if is_of_method && !self.is_given {
             let _at = methods.find(|it| *it == self.method);
             let method = methods.next()?;
@@ -220,7 +220,7 @@ impl Wish {
 }
 
 /// Parses the answer to a registration. Only the id is required; `asked` is the method that was requested.
-fn read(body: &[u8], asked: AuthMethod) -> Option<Identity> {
+fn read(body: &[u8], asked: TokenAuthMethod) -> Option<ClientInformation> {
     let object: Map<String, Value> = answer::object(body)?;
     let client_id = match object.get("client_id")? {
         Value::String(text) if !text.is_empty() => text.clone(),
@@ -233,12 +233,12 @@ fn read(body: &[u8], asked: AuthMethod) -> Option<Identity> {
         .get("token_endpoint_auth_method")
         .and_then(Value::as_str);
     // If the server does not state a method, an unrequested secret is sent with the method in its metadata.
-    let silent = (asked != AuthMethod::None).then_some(asked);
-    let method = method.and_then(AuthMethod::read).or(silent);
+    let silent = (asked != TokenAuthMethod::None).then_some(asked);
+    let method = method.and_then(TokenAuthMethod::read).or(silent);
     let ends_at = object
         .get("client_secret_expires_at")
         .and_then(answer::seconds);
-    Some(Identity {
+    Some(ClientInformation {
         client_id,
         auth_method: secret.and(method),
         client_secret: secret.map(str::to_owned),
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_method_is_asked_for_that_the_server_offers() {
-        use AuthMethod::{Basic, None as Public, Post};
+        use TokenAuthMethod::{Basic, None as Public, Post};
         for (offered, wanted, method) in [
             (json!(null), None, Public),
             (json!([]), None, Public),
@@ -277,7 +277,7 @@ mod tests {
             (json!(["private_key_jwt"]), None, Public),
             (json!(["client_secret_post"]), Some(Basic), Basic),
         ] {
-            let wish = Wish::new(wanted, &metadata(&offered), &[]);
+            let wish = RegistrationRequest::new(wanted, &metadata(&offered), &[]);
             assert_eq!(wish.method, method, "{offered}");
             let body = wish.body(&"http://localhost/callback".parse().unwrap());
             assert_eq!(body["token_endpoint_auth_method"], method.as_str());
@@ -288,12 +288,12 @@ mod tests {
 
     #[test]
     fn a_part_that_is_refused_is_left_out_once() {
-        let refusal = |code: &str, words: &str, status| Refusal {
+        let refusal = |code: &str, words: &str, status| OAuthRefusal {
             code: Some(code.to_owned()),
             text: format!("{code}: {words}"),
             status,
         };
-        let wish = Wish::new(
+        let wish = RegistrationRequest::new(
             None,
             &metadata(&json!(null)),
             &["a".to_owned(), "b".to_owned()],
@@ -308,7 +308,7 @@ mod tests {
             let lighter = wish.lighter(&refused).unwrap();
             assert_eq!(
                 (lighter.scope.as_ref(), lighter.method),
-                (None, AuthMethod::None)
+                (None, TokenAuthMethod::None)
             );
             assert_eq!(lighter.lighter(&refused), None, "once");
         }
@@ -320,12 +320,12 @@ mod tests {
         let post = wish.lighter(&none).unwrap();
         assert_eq!(
             (post.method, post.scope.as_deref()),
-            (AuthMethod::Post, Some("a b"))
+            (TokenAuthMethod::Post, Some("a b"))
         );
         let basic = post.lighter(&none).unwrap();
-        assert_eq!(basic.method, AuthMethod::Basic);
+        assert_eq!(basic.method, TokenAuthMethod::Basic);
         assert_eq!(basic.lighter(&none), None);
-        let given = Wish::new(Some(AuthMethod::None), &metadata(&json!(null)), &[]);
+        let given = RegistrationRequest::new(Some(TokenAuthMethod::None), &metadata(&json!(null)), &[]);
         assert_eq!(given.lighter(&none), None, "the operator's setting stays");
         assert_eq!(wish.lighter(&refusal("access_denied", "scope", 403)), None);
         assert_eq!(
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn of_a_registration_only_the_id_is_needed() {
         let read = |text: &str, asked| read(text.as_bytes(), asked);
-        let bare = read(r#"{"client_id":"cid"}"#, AuthMethod::Post).unwrap();
+        let bare = read(r#"{"client_id":"cid"}"#, TokenAuthMethod::Post).unwrap();
         assert_eq!(
             (
                 bare.client_id.as_str(),
@@ -346,7 +346,7 @@ mod tests {
             ),
             ("cid", None, None)
         );
-        let number = read(r#"{"client_id":12345}"#, AuthMethod::None).unwrap();
+        let number = read(r#"{"client_id":12345}"#, TokenAuthMethod::None).unwrap();
         assert_eq!(number.client_id, "12345");
         for (expires, ends_at) in [
             ("0", None),
@@ -360,7 +360,7 @@ mod tests {
                 r#"{{"client_id":"c","client_secret":"s","client_secret_expires_at":{expires}}}"#
             );
             assert_eq!(
-                read(&text, AuthMethod::None).unwrap().secret_ends_at,
+                read(&text, TokenAuthMethod::None).unwrap().secret_ends_at,
                 ends_at,
                 "{expires}"
             );
@@ -368,26 +368,26 @@ mod tests {
         for (said, asked, method) in [
             (
                 r#","token_endpoint_auth_method":"client_secret_post""#,
-                AuthMethod::None,
-                Some(AuthMethod::Post),
+                TokenAuthMethod::None,
+                Some(TokenAuthMethod::Post),
             ),
             (
                 r#","token_endpoint_auth_method":"none""#,
-                AuthMethod::Basic,
-                Some(AuthMethod::None),
+                TokenAuthMethod::Basic,
+                Some(TokenAuthMethod::None),
             ),
             (
                 r#","token_endpoint_auth_method":"odd""#,
-                AuthMethod::Basic,
-                Some(AuthMethod::Basic),
+                TokenAuthMethod::Basic,
+                Some(TokenAuthMethod::Basic),
             ),
-            ("", AuthMethod::Basic, Some(AuthMethod::Basic)),
-            ("", AuthMethod::None, None),
+            ("", TokenAuthMethod::Basic, Some(TokenAuthMethod::Basic)),
+            ("", TokenAuthMethod::None, None),
         ] {
             let text = format!(r#"{{"client_id":"c","client_secret":"s"{said}}}"#);
             assert_eq!(read(&text, asked).unwrap().auth_method, method, "{text}");
         }
-        let blank = read(r#"{"client_id":"c","client_secret":""}"#, AuthMethod::Post).unwrap();
+        let blank = read(r#"{"client_id":"c","client_secret":""}"#, TokenAuthMethod::Post).unwrap();
         assert_eq!((blank.client_secret, blank.auth_method), (None, None));
         for none in [
             "",
@@ -397,7 +397,7 @@ mod tests {
             r#"{"client_id":""}"#,
             r#"{"client_id":null}"#,
         ] {
-            assert!(read(none, AuthMethod::None).is_none(), "{none}");
+            assert!(read(none, TokenAuthMethod::None).is_none(), "{none}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Traffic`]: the requests of one OAuth flow, guarded, limited, and recorded for error messages. rmcp's own
+//! [`OAuthFlowClient`]: the requests of one OAuth flow, guarded, limited, and recorded for error messages. rmcp's own
 //! requests go through [`super::exchange`].
 
 use std::{
@@ -20,13 +20,13 @@ use url::{Host, Url, form_urlencoded};
 
 use super::{
     super::{
-        guard::Guard,
-        http::{Failure, read, send},
+        guard::AddressGuard,
+        http::{TransportError, read, send},
     },
     answer,
-    challenge::{self, Challenge},
-    error::{OAuthError, Refusal, Seen, short},
-    form::{Form, Indicator},
+    challenge::{self, AuthChallenge},
+    error::{OAuthError, OAuthRefusal, WireFailure, short},
+    form::{TokenForm, ResourceIndicator},
 };
 
 /// The timeout of one request. A user who logs in waits for it, and so does a call whose token is refreshed.
@@ -40,33 +40,33 @@ const PROTOCOL_VERSION: (&str, &str) = ("mcp-protocol-version", "2024-11-05");
 
 /// The requests of one flow.
 #[derive(Debug)]
-pub struct Traffic {
+pub struct OAuthFlowClient {
     /// Resolves hosts through the guard. It follows no redirects, because rmcp decides on them.
     pub(super) client: reqwest::Client,
     /// What may be called.
-    guard: Guard,
+    guard: AddressGuard,
     /// Which addresses may be asked for metadata. An address that the operator wrote allows only itself.
-    strangers: Guard,
+    strangers: AddressGuard,
     /// The MCP server.
     server: Url,
     /// Whether an authorization server without TLS is accepted: only if the MCP server has no TLS either.
     allows_plain: bool,
     /// The resource indicator, which replaces rmcp's.
-    pub(super) indicator: Indicator,
+    pub(super) indicator: ResourceIndicator,
     /// Whether the server issued a token only after `resource` was removed.
     pub(super) is_unsaid: AtomicBool,
     /// The last failure.
-    seen: Mutex<Option<Seen>>,
+    seen: Mutex<Option<WireFailure>>,
 }
 
-impl Traffic {
+impl OAuthFlowClient {
     /// Creates the value for the server at a URL. `private_network` is the operator's setting.
     pub fn new(
         server: &Url,
         private_network: bool,
-        indicator: Indicator,
+        indicator: ResourceIndicator,
     ) -> Result<Arc<Self>, OAuthError> {
-        let guard = Guard::new(server, private_network);
+        let guard = AddressGuard::new(server, private_network);
         let mut stranger = server.clone();
         let renamed = stranger.set_host(Some("stranger.invalid"));
         renamed.map_err(|error| OAuthError::Discovery(error.to_string()))?;
@@ -81,7 +81,7 @@ impl Traffic {
         Ok(Arc::new(Self {
             client,
             guard,
-            strangers: Guard::new(&stranger, private_network),
+            strangers: AddressGuard::new(&stranger, private_network),
             server: server.clone(),
             allows_plain: server.scheme() == "http",
             indicator,
@@ -96,7 +96,7 @@ impl Traffic {
     }
 
     /// Takes the last failure.
-    pub fn seen(&self) -> Option<Seen> {
+    pub fn seen(&self) -> Option<WireFailure> {
         self.seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -104,7 +104,7 @@ impl Traffic {
     }
 
     /// Records the last failure.
-    pub(super) fn note(&self, seen: Option<Seen>) {
+    pub(super) fn note(&self, seen: Option<WireFailure>) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
@@ -133,7 +133,7 @@ impl Traffic {
 
     /// Returns the challenges that the server sends to a request without a token. They name its metadata and
     /// the scopes to ask for (RFC 9728 §5.1). If there are none, discovery tries the standard places.
-    pub async fn challenges(&self, server: &Url) -> Vec<Challenge> {
+    pub async fn challenges(&self, server: &Url) -> Vec<AuthChallenge> {
         let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
         let post = self
             .client
@@ -157,11 +157,11 @@ impl Traffic {
     }
 
     /// Requests a discovery document. Follows redirects within its origin.
-    pub async fn document(&self, place: &Url) -> Got {
+    pub async fn document(&self, place: &Url) -> DiscoveryResponse {
         let mut url = place.clone();
         for _ in 0..=REDIRECTS_MAX {
             if let Err(reason) = self.check_place(&url) {
-                return Got::Trouble(reason);
+                return DiscoveryResponse::Trouble(reason);
             }
             let request = self
                 .client
@@ -170,36 +170,36 @@ impl Traffic {
                 .header(PROTOCOL_VERSION.0, PROTOCOL_VERSION.1);
             let response = match send(request).await {
                 Ok(response) => response,
-                Err(error) => return Got::Dead(Failure::from(error).to_string()),
+                Err(error) => return DiscoveryResponse::Dead(TransportError::from(error).to_string()),
             };
             let status = response.status();
             if status.is_redirection() {
                 match moved(&url, response.headers()) {
                     Ok(Some(next)) => url = next,
-                    Ok(None) => return Got::Nothing,
-                    Err(reason) => return Got::Trouble(reason),
+                    Ok(None) => return DiscoveryResponse::Nothing,
+                    Err(reason) => return DiscoveryResponse::Trouble(reason),
                 }
                 continue;
             }
             return match status {
                 StatusCode::OK => match read(response, BODY_BYTES_MAX).await {
-                    Ok(body) => Got::Document(body.to_vec()),
-                    Err(failure) => Got::Trouble(failure.to_string()),
+                    Ok(body) => DiscoveryResponse::Document(body.to_vec()),
+                    Err(failure) => DiscoveryResponse::Trouble(failure.to_string()),
                 },
                 StatusCode::UNAUTHORIZED => {
-                    Got::Challenged(challenge::challenges(response.headers()))
+                    DiscoveryResponse::Challenged(challenge::challenges(response.headers()))
                 }
                 status if is_passing(status) => {
-                    Got::Failing(format!("answered HTTP {}", status.as_u16()))
+                    DiscoveryResponse::Failing(format!("answered HTTP {}", status.as_u16()))
                 }
-                _ => Got::Nothing,
+                _ => DiscoveryResponse::Nothing,
             };
         }
-        Got::Trouble("it redirects too many times".to_owned())
+        DiscoveryResponse::Trouble("it redirects too many times".to_owned())
     }
 
     /// Sends JSON that rmcp cannot send, and reads the answer.
-    pub async fn post_json(&self, url: &Url, body: &Value) -> Result<Answered, OAuthError> {
+    pub async fn post_json(&self, url: &Url, body: &Value) -> Result<JsonPostResponse, OAuthError> {
         self.check(url).map_err(OAuthError::Discovery)?;
         let request = self
             .client
@@ -208,11 +208,11 @@ impl Traffic {
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_string());
         let failed =
-            |failure: Failure| OAuthError::Unavailable(format!("{}: {failure}", place(url)));
+            |failure: TransportError| OAuthError::Unavailable(format!("{}: {failure}", place(url)));
         let response = send(request).await.map_err(|error| failed(error.into()))?;
         let status = response.status();
         let body = read(response, BODY_BYTES_MAX).await.map_err(failed)?;
-        Ok(Answered {
+        Ok(JsonPostResponse {
             refusal: refusal(url, status, &body, None),
             body: body.to_vec(),
         })
@@ -245,7 +245,7 @@ impl Traffic {
         }
         let response = send(request)
             .await
-            .map_err(|error| failed(Failure::from(error).to_string()))?;
+            .map_err(|error| failed(TransportError::from(error).to_string()))?;
         let status = response.status();
         let words = format!("{} answered HTTP {}", place(&url), status.as_u16());
         match status {
@@ -258,13 +258,13 @@ impl Traffic {
 
 /// The result of a request for a discovery document.
 #[derive(Debug)]
-pub enum Got {
+pub enum DiscoveryResponse {
     /// A body. Its reader decides whether it is a document.
     Document(Vec<u8>),
     /// The place has no document.
     Nothing,
     /// A challenge, which may name another place.
-    Challenged(Vec<Challenge>),
+    Challenged(Vec<AuthChallenge>),
     /// A temporary failure.
     Failing(String),
     /// No answer at all.
@@ -275,9 +275,9 @@ pub enum Got {
 
 /// An answer to a JSON request.
 #[derive(Debug)]
-pub struct Answered {
+pub struct JsonPostResponse {
     /// Why the request failed, if it did.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<OAuthRefusal>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -293,7 +293,7 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 /// Returns the challenges in the answer to a request without a token.
-async fn challenged(request: RequestBuilder) -> Vec<Challenge> {
+async fn challenged(request: RequestBuilder) -> Vec<AuthChallenge> {
     match send(request).await {
         Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
             challenge::challenges(response.headers())
@@ -330,7 +330,7 @@ fn is_passing(status: StatusCode) -> bool {
 
 /// Returns the error in an answer. A body with an error counts, whatever the status (GitHub and Slack send
 /// 200). Secrets of the request's form are redacted.
-pub fn refusal(url: &Url, status: StatusCode, body: &[u8], form: Option<&Form>) -> Option<Refusal> {
+pub fn refusal(url: &Url, status: StatusCode, body: &[u8], form: Option<&TokenForm>) -> Option<OAuthRefusal> {
     let refused = answer::object(body).and_then(|object| answer::refused(&object));
     if status.is_success() && refused.is_none() {
         return None;
@@ -340,7 +340,7 @@ pub fn refusal(url: &Url, status: StatusCode, body: &[u8], form: Option<&Form>) 
         let veiled = form.map_or(Cow::Borrowed(words.as_str()), |form| form.veiled(words));
         text = format!("{text}: {}", short(&veiled));
     }
-    Some(Refusal {
+    Some(OAuthRefusal {
         code: refused.and_then(|it| it.code),
         text,
         status: status.as_u16(),
@@ -424,7 +424,7 @@ mod tests {
             ),
         ] {
             let server = server.parse().unwrap();
-            let traffic = Traffic::new(&server, private_network, Indicator::Unsaid).unwrap();
+            let traffic = OAuthFlowClient::new(&server, private_network, ResourceIndicator::Unsaid).unwrap();
             let checked = traffic.check_place(&place.parse().unwrap());
             assert_eq!(
                 checked.is_ok(),

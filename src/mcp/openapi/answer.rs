@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::media::is_textual;
 use crate::mcp::error::CallError;
-use crate::mcp::http::{Failure, content_type, read, read_refusal, refused_by_status};
+use crate::mcp::http::{TransportError, content_type, read, read_refusal, refused_by_status};
 use crate::secret::Redactor;
 
 /// How much of an error body reaches the caller, in characters.
@@ -45,7 +45,7 @@ pub async fn result(
     let uri = response.url().path().to_owned();
     let body = read(response, bytes_max)
         .await
-        .map_err(Failure::into_call_error)?;
+        .map_err(TransportError::into_call_error)?;
     Ok(json!({ "content": content(&kind, &uri, &body) }).to_string())
 }
 

@@ -6,10 +6,10 @@ use http::HeaderValue;
 use serde_json::{Map, Value, json};
 
 use super::{
-    input::Input,
-    media::{Family, Media, essence, is_textual},
-    parameter::{Style, style_of, text},
-    schema::{Definitions, Document},
+    input::InputSchema,
+    media::{MediaKind, MediaType, essence, is_textual},
+    parameter::{ParameterStyle, style_of, text},
+    schema::{SchemaDefinitions, ResolvableDocument},
 };
 
 /// The argument for a body that is not a plain object.
@@ -26,7 +26,7 @@ const OCTETS: &str = "application/octet-stream";
 
 /// The body of the request.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum RequestBody {
     /// No body.
     None,
     /// The fields of the body are all arguments that are not parameters. Without such arguments, a body is
@@ -35,12 +35,12 @@ pub enum Body {
         /// Whether the body is always sent.
         required: bool,
         /// The format of the fields.
-        format: Fields,
+        format: BodyFieldsFormat,
     },
     /// The argument [`BODY`] is the whole body.
     Whole {
         /// The format of the body.
-        format: Whole,
+        format: WholeBodyFormat,
         /// The content type.
         kind: HeaderValue,
     },
@@ -48,18 +48,18 @@ pub enum Body {
 
 /// The format of fields.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fields {
+pub enum BodyFieldsFormat {
     /// As a JSON object of this content type.
     Json(HeaderValue),
     /// `application/x-www-form-urlencoded`, with the fields that have their own style.
-    Form(Vec<(String, Style)>),
+    Form(Vec<(String, ParameterStyle)>),
     /// `multipart/form-data`, with the fields that are not plain text.
-    Parts(Vec<Part>),
+    Parts(Vec<MultipartField>),
 }
 
 /// The format of the argument [`BODY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whole {
+pub enum WholeBodyFormat {
     /// As JSON.
     Json,
     /// As plain text.
@@ -70,7 +70,7 @@ pub enum Whole {
 
 /// A field of a multipart body that is not plain text.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Part {
+pub struct MultipartField {
     /// The name of the field.
     pub name: String,
     /// Whether its value is a file in base64.
@@ -83,21 +83,21 @@ pub struct Part {
 
 /// Adds the request body to the input.
 pub fn read(
-    document: Document<'_>,
+    document: ResolvableDocument<'_>,
     operation: &Value,
-    input: &mut Input,
-    definitions: &mut Definitions,
-) -> Result<Body, String> {
+    input: &mut InputSchema,
+    definitions: &mut SchemaDefinitions,
+) -> Result<RequestBody, String> {
     let Some(body) = operation
         .get("requestBody")
         .map(|body| document.resolve(body))
     else {
-        return Ok(Body::None);
+        return Ok(RequestBody::None);
     };
-    let Some(media) = Media::best(body) else {
+    let Some(media) = MediaType::best(body) else {
         return Err("its body has no content type".to_owned());
     };
-    let reader = Reader {
+    let reader = RequestBodyReader {
         document,
         body,
         media,
@@ -105,32 +105,32 @@ pub fn read(
         looks: Cell::new(LOOKS_MAX),
     };
     match media.family {
-        Family::Json => reader.json(input, definitions),
-        Family::Form => Ok(reader.form(input, definitions)),
-        Family::Parts => reader.parts(input, definitions),
-        Family::Text => reader.whole(Whole::Text, input),
-        Family::Bytes => reader.whole(Whole::Bytes, input),
-        Family::Unknown => Err(format!("a body of `{}` cannot be written", media.kind)),
+        MediaKind::Json => reader.json(input, definitions),
+        MediaKind::Form => Ok(reader.form(input, definitions)),
+        MediaKind::Parts => reader.parts(input, definitions),
+        MediaKind::Text => reader.whole(WholeBodyFormat::Text, input),
+        MediaKind::Bytes => reader.whole(WholeBodyFormat::Bytes, input),
+        MediaKind::Unknown => Err(format!("a body of `{}` cannot be written", media.kind)),
     }
 }
 
 /// A body that is being read.
-struct Reader<'a> {
+struct RequestBodyReader<'a> {
     /// The document.
-    document: Document<'a>,
+    document: ResolvableDocument<'a>,
     /// The body.
     body: &'a Value,
     /// The chosen content type.
-    media: Media<'a>,
+    media: MediaType<'a>,
     /// Whether the body is required.
     required: bool,
     /// How many schemas may still be examined.
     looks: Cell<usize>,
 }
 
-impl Reader<'_> {
+impl RequestBodyReader<'_> {
     /// A JSON body: its fields if it is a plain object, otherwise one argument.
-    fn json(&self, input: &mut Input, definitions: &mut Definitions) -> Result<Body, String> {
+    fn json(&self, input: &mut InputSchema, definitions: &mut SchemaDefinitions) -> Result<RequestBody, String> {
         let kind = self.kind("application/json")?;
         let resolved = self.document.resolve(self.media.schema());
         let is_object = resolved.get("properties").is_some_and(Value::is_object)
@@ -140,33 +140,33 @@ impl Reader<'_> {
         if is_object {
             self.take_fields(input, definitions);
             let required = self.required;
-            let format = Fields::Json(kind);
-            return Ok(Body::Fields { required, format });
+            let format = BodyFieldsFormat::Json(kind);
+            return Ok(RequestBody::Fields { required, format });
         }
         let schema = self.document.take(self.media.schema(), definitions);
         let words = text(self.body, "description");
         input.insert(BODY, schema, words, self.required);
-        let format = Whole::Json;
-        Ok(Body::Whole { format, kind })
+        let format = WholeBodyFormat::Json;
+        Ok(RequestBody::Whole { format, kind })
     }
 
     /// A URL-encoded form.
-    fn form(&self, input: &mut Input, definitions: &mut Definitions) -> Body {
+    fn form(&self, input: &mut InputSchema, definitions: &mut SchemaDefinitions) -> RequestBody {
         self.take_fields(input, definitions);
         let encoding = self.media.said.get("encoding").and_then(Value::as_object);
         let styles = encoding.into_iter().flatten();
         let styles = styles
             .map(|(name, said)| (name.clone(), style_of(said, "query")))
-            .filter(|(_, style)| *style != Style::Repeated)
+            .filter(|(_, style)| *style != ParameterStyle::Repeated)
             .collect();
-        Body::Fields {
+        RequestBody::Fields {
             required: self.required,
-            format: Fields::Form(styles),
+            format: BodyFieldsFormat::Form(styles),
         }
     }
 
     /// Takes the fields of an object schema.
-    fn take_fields(&self, input: &mut Input, definitions: &mut Definitions) {
+    fn take_fields(&self, input: &mut InputSchema, definitions: &mut SchemaDefinitions) {
         let resolved = self.document.resolve(self.media.schema());
         let Value::Object(mut taken) = self.document.take(resolved, definitions) else {
             return;
@@ -184,8 +184,8 @@ impl Reader<'_> {
     }
 
     /// A multipart form, with files in base64.
-    fn parts(&self, input: &mut Input, definitions: &mut Definitions) -> Result<Body, String> {
-        let mut fields = Described::default();
+    fn parts(&self, input: &mut InputSchema, definitions: &mut SchemaDefinitions) -> Result<RequestBody, String> {
+        let mut fields = MultipartSchema::default();
         self.describe(self.media.schema(), &mut fields, 0);
         if fields.properties.is_empty() {
             return Err("its multipart body does not say which fields it has".to_owned());
@@ -199,7 +199,7 @@ impl Reader<'_> {
             if self.is_file(resolved, 0) || is_file_by_encoding(resolved, kind) {
                 let described = self.file(resolved);
                 input.insert(name, described, None, is_required);
-                parts.push(Part {
+                parts.push(MultipartField {
                     name: (*name).to_owned(),
                     is_file: true,
                     kind: kind.and_then(single).map(str::to_owned),
@@ -210,17 +210,17 @@ impl Reader<'_> {
             let schema = self.document.take(schema, definitions);
             input.insert(name, schema, None, is_required);
             if let Some(kind) = kind.and_then(single) {
-                parts.push(Part {
+                parts.push(MultipartField {
                     name: (*name).to_owned(),
                     kind: Some(kind.to_owned()),
-                    ..Part::default()
+                    ..MultipartField::default()
                 });
             }
         }
         add_filenames(&mut parts, input);
-        Ok(Body::Fields {
+        Ok(RequestBody::Fields {
             required: self.required,
-            format: Fields::Parts(parts),
+            format: BodyFieldsFormat::Parts(parts),
         })
     }
 
@@ -232,7 +232,7 @@ impl Reader<'_> {
     }
 
     /// Collects the fields of a schema, including those from `allOf`.
-    fn describe<'b>(&'b self, schema: &'b Value, fields: &mut Described<'b>, depth: usize) {
+    fn describe<'b>(&'b self, schema: &'b Value, fields: &mut MultipartSchema<'b>, depth: usize) {
         let schema = self.document.resolve(schema);
         if !self.may_look(depth) {
             return;
@@ -305,7 +305,7 @@ impl Reader<'_> {
     }
 
     /// A body in one argument, as text or as base64.
-    fn whole(&self, format: Whole, input: &mut Input) -> Result<Body, String> {
+    fn whole(&self, format: WholeBodyFormat, input: &mut InputSchema) -> Result<RequestBody, String> {
         let kind = self.kind(OCTETS)?;
         let words = text(self.body, "description").unwrap_or_default();
         let words = words.trim().trim_end_matches('.');
@@ -315,18 +315,18 @@ impl Reader<'_> {
             words.to_owned()
         };
         let (mut schema, how) = match format {
-            Whole::Bytes => (
+            WholeBodyFormat::Bytes => (
                 json!({ "type": "string", "contentEncoding": "base64" }),
                 "its bytes in base64, or a `data:` URI",
             ),
-            Whole::Json | Whole::Text => (json!({ "type": "string" }), "its text as it is"),
+            WholeBodyFormat::Json | WholeBodyFormat::Text => (json!({ "type": "string" }), "its text as it is"),
         };
         if let Some(schema) = schema.as_object_mut() {
             schema.insert("contentMediaType".to_owned(), json!(self.media.kind));
         }
         let words = format!("{lead} ({}): {how}.", self.media.kind);
         input.insert(BODY, schema, Some(&words), self.required);
-        Ok(Body::Whole { format, kind })
+        Ok(RequestBody::Whole { format, kind })
     }
 
     /// Returns the content type to send; `default` if the document has a pattern.
@@ -341,7 +341,7 @@ impl Reader<'_> {
 
 /// The fields of a multipart body.
 #[derive(Default)]
-struct Described<'a> {
+struct MultipartSchema<'a> {
     /// The names and schemas of the fields.
     properties: Vec<(&'a str, &'a Value)>,
     /// The names of the fields.
@@ -351,7 +351,7 @@ struct Described<'a> {
 }
 
 /// Adds an argument for the name of each single file, because services check the file extension.
-fn add_filenames(parts: &mut [Part], input: &mut Input) {
+fn add_filenames(parts: &mut [MultipartField], input: &mut InputSchema) {
     for part in parts {
         let is_list = input
             .properties
@@ -391,15 +391,15 @@ mod tests {
     use super::*;
 
     /// Returns the body and the arguments for this content type.
-    fn read_body(kind: &str, media: &Value) -> (Result<Body, String>, Value) {
+    fn read_body(kind: &str, media: &Value) -> (Result<RequestBody, String>, Value) {
         let root = json!({ "components": { "schemas": {
             "File": { "type": "string", "format": "binary" },
             "Upload": { "type": "object", "required": ["file"], "properties": {
                 "file": { "$ref": "#/components/schemas/File" }, "note": { "type": "string" } } },
         } } });
-        let document = Document::new(&root, false);
+        let document = ResolvableDocument::new(&root, false);
         let operation = json!({ "requestBody": { "required": true, "content": { kind: media } } });
-        let (mut input, mut definitions) = (Input::default(), Definitions::default());
+        let (mut input, mut definitions) = (InputSchema::default(), SchemaDefinitions::default());
         let body = read(document, &operation, &mut input, &mut definitions);
         (body, input.schema(document, definitions))
     }
@@ -417,8 +417,8 @@ mod tests {
             let is_list = schema["type"] == "array";
             let media = json!({ "schema": { "type": "object", "properties": { "f": schema, "n": { "type": "integer" } } } });
             let (body, input) = read_body("multipart/form-data", &media);
-            let Ok(Body::Fields {
-                format: Fields::Parts(parts),
+            let Ok(RequestBody::Fields {
+                format: BodyFieldsFormat::Parts(parts),
                 ..
             }) = body
             else {
@@ -504,7 +504,7 @@ mod tests {
             ("application/xml", "application/xml", Value::Null),
         ] {
             let (body, input) = read_body(kind, &json!({ "schema": { "type": "object" } }));
-            let Ok(Body::Whole { kind: written, .. }) = body else {
+            let Ok(RequestBody::Whole { kind: written, .. }) = body else {
                 panic!("{kind}: {body:?}");
             };
             assert_eq!(written, sent);

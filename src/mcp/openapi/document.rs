@@ -5,13 +5,13 @@ use url::Url;
 
 use super::{swagger, yaml};
 use crate::mcp::error::ConnectError;
-use crate::mcp::http::{Kind, preview};
+use crate::mcp::http::{BodyKind, preview};
 use crate::mcp::weight::{weight, weight_max};
 use crate::secret::Redactor;
 
 /// A fetched document.
 #[derive(Debug)]
-pub struct Fetched<'a> {
+pub struct RawDocument<'a> {
     /// The URL of the document.
     pub location: &'a Url,
     /// The content type.
@@ -22,7 +22,7 @@ pub struct Fetched<'a> {
 
 /// A document in the form of OpenAPI 3.
 #[derive(Debug)]
-pub struct Parsed {
+pub struct ParsedDocument {
     /// The whole document.
     pub root: Value,
     /// Whether its schemas use the dialect of OpenAPI 3.0.
@@ -33,13 +33,13 @@ pub struct Parsed {
 
 /// Parses the document, or explains what the text is instead.
 pub fn parse(
-    fetched: &Fetched<'_>,
+    fetched: &RawDocument<'_>,
     bytes_max: usize,
     redactor: &Redactor,
-) -> Result<Parsed, ConnectError> {
+) -> Result<ParsedDocument, ConnectError> {
     let root = values(fetched, bytes_max, redactor)?;
     match version(&root) {
-        Some(("openapi", version)) if version.starts_with("3.") => Ok(Parsed {
+        Some(("openapi", version)) if version.starts_with("3.") => Ok(ParsedDocument {
             root,
             is_3_0: version == "3.0" || version.starts_with("3.0."),
             server_key: "servers[0].url",
@@ -48,7 +48,7 @@ pub fn parse(
             let scheme = fetched.location.scheme();
             let root = swagger::modernized(root, scheme, weight_max(bytes_max))
                 .ok_or_else(|| too_large(bytes_max))?;
-            Ok(Parsed {
+            Ok(ParsedDocument {
                 root,
                 is_3_0: true,
                 server_key: "host",
@@ -77,7 +77,7 @@ pub fn too_large(bytes_max: usize) -> ConnectError {
 
 /// Parses the text as JSON, or as YAML.
 fn values(
-    fetched: &Fetched<'_>,
+    fetched: &RawDocument<'_>,
     bytes_max: usize,
     redactor: &Redactor,
 ) -> Result<Value, ConnectError> {
@@ -99,8 +99,8 @@ fn values(
         match yaml::read(&text, weight_max(bytes_max) / 2) {
             Ok(document @ Value::Object(_)) => return Ok(document),
             Ok(_) => None,
-            Err(yaml::Unread::TooHeavy) => return Err(too_large(bytes_max)),
-            Err(yaml::Unread::Invalid(words)) => Some(words),
+            Err(yaml::YamlError::TooHeavy) => return Err(too_large(bytes_max)),
+            Err(yaml::YamlError::Invalid(words)) => Some(words),
         }
     };
     let preview = preview(body, redactor);
@@ -113,7 +113,7 @@ fn values(
             let words = redactor.redact(&words);
             format!("its OpenAPI document is not valid YAML: {words}")
         }
-        _ if Kind::of(kind) == Kind::Json => {
+        _ if BodyKind::of(kind) == BodyKind::Json => {
             format!("its OpenAPI document is not a JSON object: {preview}")
         }
         _ => format!("`{kind}` instead of an OpenAPI document in JSON or YAML: {preview}"),
@@ -136,9 +136,9 @@ fn version(root: &Value) -> Option<(&'static str, String)> {
 mod tests {
     use super::*;
 
-    fn read(kind: &str, body: &str) -> Result<Parsed, String> {
+    fn read(kind: &str, body: &str) -> Result<ParsedDocument, String> {
         let location = Url::parse("https://a/doc").map_err(|error| error.to_string())?;
-        let fetched = Fetched {
+        let fetched = RawDocument {
             location: &location,
             kind,
             body: body.as_bytes(),

@@ -1,4 +1,4 @@
-//! [`Flaws`]: the operations of a document that could not become tools, in a limited number of lines.
+//! [`DocumentFlaws`]: the operations of a document that could not become tools, in a limited number of lines.
 
 use crate::plain_text;
 
@@ -10,14 +10,14 @@ const PATH_CHARS_MAX: usize = 100;
 
 /// The flaws of one document.
 #[derive(Debug, Default)]
-pub struct Flaws {
+pub struct DocumentFlaws {
     /// The first lines.
     lines: Vec<String>,
     /// The number of further flaws.
     more: usize,
 }
 
-impl Flaws {
+impl DocumentFlaws {
     /// Adds what is wrong with an operation.
     pub fn note(&mut self, method: &str, path: &str, what: &str) {
         if self.lines.len() >= LINES_MAX {
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_document_of_flaws_is_told_in_a_few_lines() {
-        let mut flaws = Flaws::default();
+        let mut flaws = DocumentFlaws::default();
         for index in 0..1_000 {
             flaws.note(
                 "post",

@@ -1,17 +1,17 @@
-//! [`Input`]: builds the schema of a tool's arguments.
+//! [`InputSchema`]: builds the schema of a tool's arguments.
 
 use serde_json::{Map, Value, json};
 
 use super::{
     media::json_schema,
-    names::Names,
+    names::UniqueNames,
     parameter::text,
-    schema::{Definitions, Document},
+    schema::{SchemaDefinitions, ResolvableDocument},
 };
 
 /// An input schema under construction.
 #[derive(Debug, Default)]
-pub struct Input {
+pub struct InputSchema {
     /// The schema without `properties` and `required`.
     pub rest: Map<String, Value>,
     /// The schema of each argument.
@@ -20,14 +20,14 @@ pub struct Input {
     pub required: Vec<Value>,
 }
 
-impl Input {
+impl InputSchema {
     /// Returns an argument name for a parameter: its own name, unless another parameter or a field of the
     /// body uses it.
     pub fn free_name(&self, place: &str, name: &str) -> String {
         if !self.properties.contains_key(name) {
             return name.to_owned();
         }
-        let mut names = Names::default();
+        let mut names = UniqueNames::default();
         let wish = format!("{place}_{name}");
         loop {
             let free = names.free(&wish, |name, number| format!("{name}_{number}"));
@@ -40,10 +40,10 @@ impl Input {
     /// Adds a parameter.
     pub fn add(
         &mut self,
-        document: Document<'_>,
+        document: ResolvableDocument<'_>,
         parameter: &Value,
         argument: &str,
-        definitions: &mut Definitions,
+        definitions: &mut SchemaDefinitions,
     ) {
         let described = parameter.get("schema").or_else(|| json_schema(parameter));
         let schema = document.take(described.unwrap_or(&Value::Bool(true)), definitions);
@@ -79,7 +79,7 @@ impl Input {
     }
 
     /// Returns the finished schema.
-    pub fn schema(self, document: Document<'_>, definitions: Definitions) -> Value {
+    pub fn schema(self, document: ResolvableDocument<'_>, definitions: SchemaDefinitions) -> Value {
         let mut schema = Map::new();
         schema.insert("type".to_owned(), json!("object"));
         schema.extend(self.rest);

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::mcp::http::Kind;
+use crate::mcp::http::BodyKind;
 
 /// The kind of a content type, in order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Family {
+pub enum MediaKind {
     /// JSON.
     Json,
     /// `application/x-www-form-urlencoded`
@@ -23,22 +23,22 @@ pub enum Family {
 
 /// One entry of `content`.
 #[derive(Debug, Clone, Copy)]
-pub struct Media<'a> {
+pub struct MediaType<'a> {
     /// The content type as written.
     pub kind: &'a str,
     /// The kind of the content type.
-    pub family: Family,
+    pub family: MediaKind,
     /// The entry's value.
     pub said: &'a Value,
 }
 
-impl<'a> Media<'a> {
+impl<'a> MediaType<'a> {
     /// Returns the preferred content type of a body or response.
     pub fn best(owner: &'a Value) -> Option<Self> {
         let content = owner.get("content")?.as_object()?;
         let all = content.iter().map(|(kind, said)| Self {
             kind,
-            family: Family::of(kind),
+            family: MediaKind::of(kind),
             said,
         });
         all.min_by_key(|media| media.family)
@@ -50,11 +50,11 @@ impl<'a> Media<'a> {
     }
 }
 
-impl Family {
+impl MediaKind {
     /// Returns the kind of a content type.
     fn of(kind: &str) -> Self {
         let kind = essence(kind);
-        if kind == "*/*" || Kind::of(&kind) == Kind::Json {
+        if kind == "*/*" || BodyKind::of(&kind) == BodyKind::Json {
             Self::Json
         } else if kind == "application/x-www-form-urlencoded" {
             Self::Form
@@ -82,13 +82,13 @@ pub fn is_textual(kind: &str) -> bool {
         || ["/xml", "+xml", "yaml", "/javascript", "/graphql"]
             .iter()
             .any(|end| kind.ends_with(end))
-        || Kind::of(kind) == Kind::Json
+        || BodyKind::of(kind) == BodyKind::Json
 }
 
 /// Returns the schema of a JSON content type.
 pub fn json_schema(owner: &Value) -> Option<&Value> {
-    let media = Media::best(owner)?;
-    (media.family == Family::Json).then(|| media.schema())
+    let media = MediaType::best(owner)?;
+    (media.family == MediaKind::Json).then(|| media.schema())
 }
 
 #[cfg(test)]
@@ -103,40 +103,40 @@ mod tests {
             (
                 vec!["application/xml", "application/json; charset=utf-8"],
                 "application/json; charset=utf-8",
-                Family::Json,
+                MediaKind::Json,
             ),
             (
                 vec!["multipart/form-data", "application/x-www-form-urlencoded"],
                 "application/x-www-form-urlencoded",
-                Family::Form,
+                MediaKind::Form,
             ),
             (
                 vec!["application/merge-patch+json"],
                 "application/merge-patch+json",
-                Family::Json,
+                MediaKind::Json,
             ),
             (
                 vec!["application/octet-stream", "Multipart/Form-Data"],
                 "Multipart/Form-Data",
-                Family::Parts,
+                MediaKind::Parts,
             ),
-            (vec!["image/*", "text/csv"], "text/csv", Family::Text),
+            (vec!["image/*", "text/csv"], "text/csv", MediaKind::Text),
             (
                 vec!["application/soap+xml"],
                 "application/soap+xml",
-                Family::Text,
+                MediaKind::Text,
             ),
-            (vec!["application/pdf"], "application/pdf", Family::Bytes),
-            (vec!["multipart/mixed"], "multipart/mixed", Family::Unknown),
+            (vec!["application/pdf"], "application/pdf", MediaKind::Bytes),
+            (vec!["multipart/mixed"], "multipart/mixed", MediaKind::Unknown),
         ] {
             let content: serde_json::Map<_, _> = kinds
                 .iter()
                 .map(|it| ((*it).to_owned(), json!({})))
                 .collect();
             let body = json!({ "content": content });
-            let media = Media::best(&body).unwrap();
+            let media = MediaType::best(&body).unwrap();
             assert_eq!((media.kind, media.family), (kind, family));
         }
-        assert!(Media::best(&json!({ "content": {} })).is_none());
+        assert!(MediaType::best(&json!({ "content": {} })).is_none());
     }
 }

@@ -1,12 +1,12 @@
-//! [`Names`]: assigns unique names in a time that does not grow with their number.
+//! [`UniqueNames`]: assigns unique names in a time that does not grow with their number.
 
 use std::collections::HashMap;
 
 /// The names in use, each with the last number that was tried.
 #[derive(Debug, Default)]
-pub struct Names(HashMap<String, usize>);
+pub struct UniqueNames(HashMap<String, usize>);
 
-impl Names {
+impl UniqueNames {
     /// Takes a name. Returns false if it is in use.
     pub fn take(&mut self, name: &str) -> bool {
         let is_free = !self.0.contains_key(name);
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn names_are_numbered_and_none_is_given_twice() {
-        let mut names = Names::default();
+        let mut names = UniqueNames::default();
         let mut free = |name: &str| names.free(name, |name, number| format!("{name}_{number}"));
         let given: Vec<_> = ["a", "a", "a_2", "a", "b"].map(&mut free).into();
         assert_eq!(given, ["a", "a_2", "a_2_2", "a_3", "b"]);
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn a_hundred_thousand_of_one_name_take_no_time() {
         let begun = std::time::Instant::now();
-        let mut names = Names::default();
+        let mut names = UniqueNames::default();
         for _ in 0..100_000 {
             names.free("x", |name, number| format!("{name}_{number}"));
         }

@@ -1,6 +1,6 @@
 //! Names the tools of a document after their paths. Pure.
 
-use super::names::Names;
+use super::names::UniqueNames;
 use crate::name::{TOOL_NAME_BYTES_MAX, is_hidden};
 
 /// The longest name that is made from a path, in bytes: the limit of MCP.
@@ -11,7 +11,7 @@ const PUNCTUATION: &str = "-_.~:@+ ";
 
 /// The parts of an operation that its name is made from. Operations of one path are adjacent.
 #[derive(Debug, Clone, Copy)]
-pub struct Called<'a> {
+pub struct NameParts<'a> {
     /// The path.
     pub path: &'a str,
     /// The method, in lower case.
@@ -24,8 +24,8 @@ pub struct Called<'a> {
 ///
 /// The first operation of a path is named after the path. Further operations of the same path have their
 /// method appended. If a path has no valid name, or another path has the same name, the operation id is used.
-pub fn names(operations: &[Called<'_>]) -> Vec<String> {
-    let mut names = Names::default();
+pub fn names(operations: &[NameParts<'_>]) -> Vec<String> {
+    let mut names = UniqueNames::default();
     let mut given: Vec<Option<String>> = vec![None; operations.len()];
     // Names of paths take precedence over names with a method, in any order of the document.
     for wants_first in [true, false] {
@@ -48,7 +48,7 @@ pub fn names(operations: &[Called<'_>]) -> Vec<String> {
 }
 
 /// Returns the operation id, or the words of the path and a number.
-fn other(names: &mut Names, called: &Called<'_>, is_first: bool) -> String {
+fn other(names: &mut UniqueNames, called: &NameParts<'_>, is_first: bool) -> String {
     if let Some(id) = called.id.filter(|id| names.take(id)) {
         return id.to_owned();
     }
@@ -57,13 +57,13 @@ fn other(names: &mut Names, called: &Called<'_>, is_first: bool) -> String {
 }
 
 /// Whether it is the first operation of its path.
-fn is_first(operations: &[Called<'_>], index: usize) -> bool {
+fn is_first(operations: &[NameParts<'_>], index: usize) -> bool {
     let before = index.checked_sub(1).and_then(|it| operations.get(it));
     before.map(|it| it.path) != operations.get(index).map(|it| it.path)
 }
 
 /// Appends the method, unless the operation is the first of its path.
-fn with_method(name: String, called: &Called<'_>, is_first: bool) -> String {
+fn with_method(name: String, called: &NameParts<'_>, is_first: bool) -> String {
     if is_first {
         name
     } else {
@@ -115,7 +115,7 @@ mod tests {
             .iter()
             .map(|line| {
                 let mut words = line.split(' ');
-                Called {
+                NameParts {
                     method: words.next().unwrap(),
                     path: words.next().unwrap(),
                     id: words.next(),

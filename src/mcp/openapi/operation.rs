@@ -3,13 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    body::{self, Body},
-    flaws::Flaws,
-    input::Input,
+    body::{self, RequestBody},
+    flaws::DocumentFlaws,
+    input::InputSchema,
     media::json_schema,
-    naming::{self, Called},
-    parameter::{Parameter, Place, Style, parameters_of, place_of, style_of, text},
-    schema::{Definitions, Document},
+    naming::{self, NameParts},
+    parameter::{OperationParameter, ParameterLocation, ParameterStyle, parameters_of, place_of, style_of, text},
+    schema::{SchemaDefinitions, ResolvableDocument},
 };
 use crate::mcp::weight::{TOOL_BYTES, lighten, weight_of};
 use crate::tool::ALIAS_META;
@@ -25,7 +25,7 @@ const METHODS: [(&str, http::Method); 5] = [
 
 /// An operation as a tool.
 #[derive(Debug)]
-pub struct Operation {
+pub struct ServiceOperation {
     /// The tool's name.
     pub name: String,
     /// The tool as an entry of `tools/list`.
@@ -35,27 +35,27 @@ pub struct Operation {
     /// The `servers[0].url` of the operation or its path, if it has one.
     pub server: Option<String>,
     /// The path, split at its parameters.
-    pub path: Vec<Piece>,
+    pub path: Vec<PathPiece>,
     /// The other parameters.
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<OperationParameter>,
     /// The format of the body, which holds the remaining arguments.
-    pub body: Body,
+    pub body: RequestBody,
 }
 
 /// A piece of a path.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum PathPiece {
     /// Literal text.
     Text(String),
     /// The value of a parameter.
-    Value(Parameter),
+    Value(OperationParameter),
 }
 
 /// How many copies of a tool exist while a document is read.
 const COPIES: usize = 2;
 
 /// An operation in the document.
-struct Found<'a> {
+struct OperationEntry<'a> {
     /// The path.
     path: &'a str,
     /// The method, in lower case.
@@ -68,11 +68,11 @@ struct Found<'a> {
 /// `flaws`. Returns `None` if the tools weigh more than `weight_max`, because each tool contains all
 /// definitions that it needs.
 pub fn operations(
-    document: Document<'_>,
+    document: ResolvableDocument<'_>,
     root: &Value,
     weight_max: usize,
-    flaws: &mut Flaws,
-) -> Option<Vec<Operation>> {
+    flaws: &mut DocumentFlaws,
+) -> Option<Vec<ServiceOperation>> {
     let mut left = weight_max;
     let (mut operations, mut found) = (Vec::new(), Vec::new());
     let paths = root.get("paths").and_then(Value::as_object);
@@ -96,7 +96,7 @@ pub fn operations(
                     read.method = verb;
                     operations.push(read);
                     let id = text(operation, "operationId").and_then(naming::usable_id);
-                    found.push(Found { path, method, id });
+                    found.push(OperationEntry { path, method, id });
                 }
                 Err(reason) => flaws.note(method, path, &format!("left out: {reason}")),
             }
@@ -107,10 +107,10 @@ pub fn operations(
 }
 
 /// Sets the name of each operation, and its operation id as a second name.
-fn name_all(operations: &mut [Operation], found: &[Found<'_>], flaws: &mut Flaws) {
-    let called: Vec<Called<'_>> = found
+fn name_all(operations: &mut [ServiceOperation], found: &[OperationEntry<'_>], flaws: &mut DocumentFlaws) {
+    let called: Vec<NameParts<'_>> = found
         .iter()
-        .map(|&Found { path, method, id }| Called { path, method, id })
+        .map(|&OperationEntry { path, method, id }| NameParts { path, method, id })
         .collect();
     let names = naming::names(&called);
     let mut taken: std::collections::HashSet<&str> = names.iter().map(String::as_str).collect();
@@ -145,13 +145,13 @@ fn annotate(tool: &mut Value, method: &http::Method) {
 
 /// Reads one operation. Its name and method are set later.
 fn read(
-    document: Document<'_>,
+    document: ResolvableDocument<'_>,
     path: &str,
     item: &Value,
     operation: &Value,
-) -> Result<Operation, String> {
-    let mut definitions = Definitions::default();
-    let mut input = Input::default();
+) -> Result<ServiceOperation, String> {
+    let mut definitions = SchemaDefinitions::default();
+    let mut input = InputSchema::default();
     let body = body::read(document, operation, &mut input, &mut definitions)?;
     let mut of_path = Vec::new();
     let mut parameters = Vec::new();
@@ -164,8 +164,8 @@ fn read(
         };
         let argument = input.free_name(place, name);
         input.add(document, parameter, &argument, &mut definitions);
-        let is_path = wire == Place::Path;
-        let parameter = Parameter {
+        let is_path = wire == ParameterLocation::Path;
+        let parameter = OperationParameter {
             argument,
             name: name.to_owned(),
             place: wire,
@@ -180,7 +180,7 @@ fn read(
     let pieces = cut(path, &of_path, &mut input)?;
     // Path parameters that do not occur in the path are ignored.
     parameters.extend(of_path);
-    Ok(Operation {
+    Ok(ServiceOperation {
         tool: tool(document, operation, input.schema(document, definitions)),
         name: String::new(),
         method: http::Method::POST,
@@ -192,7 +192,7 @@ fn read(
 }
 
 /// Builds the entry of `tools/list`.
-fn tool(document: Document<'_>, operation: &Value, input: Value) -> Value {
+fn tool(document: ResolvableDocument<'_>, operation: &Value, input: Value) -> Value {
     let summary = text(operation, "summary");
     let description = text(operation, "description").filter(|words| !words.trim().is_empty());
     let mut tool = Map::new();
@@ -211,13 +211,13 @@ fn tool(document: Document<'_>, operation: &Value, input: Value) -> Value {
 }
 
 /// Returns the JSON schema of a 2xx answer.
-fn output_schema(document: Document<'_>, operation: &Value) -> Option<Value> {
+fn output_schema(document: ResolvableDocument<'_>, operation: &Value) -> Option<Value> {
     let responses = operation.get("responses")?;
     let response = ["200", "201", "2XX"]
         .iter()
         .find_map(|status| responses.get(*status))?;
     let schema = json_schema(document.resolve(response))?;
-    let mut definitions = Definitions::default();
+    let mut definitions = SchemaDefinitions::default();
     let mut taken = document.take(document.resolve(schema), &mut definitions);
     let fields = taken.as_object_mut().filter(|fields| !fields.is_empty())?;
     let definitions = document.finish(definitions);
@@ -228,7 +228,7 @@ fn output_schema(document: Document<'_>, operation: &Value) -> Option<Value> {
 }
 
 /// Splits a path at its parameters. A parameter without a description accepts a text.
-fn cut(path: &str, described: &[Parameter], input: &mut Input) -> Result<Vec<Piece>, String> {
+fn cut(path: &str, described: &[OperationParameter], input: &mut InputSchema) -> Result<Vec<PathPiece>, String> {
     let mut pieces = Vec::new();
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('{') {
@@ -245,23 +245,23 @@ fn cut(path: &str, described: &[Parameter], input: &mut Input) -> Result<Vec<Pie
         if !input.required.iter().any(|it| *it == parameter.argument) {
             input.required.push(json!(parameter.argument));
         }
-        pieces.push(Piece::Text(before.to_owned()));
-        pieces.push(Piece::Value(parameter));
+        pieces.push(PathPiece::Text(before.to_owned()));
+        pieces.push(PathPiece::Value(parameter));
         rest = after;
     }
-    pieces.push(Piece::Text(rest.to_owned()));
+    pieces.push(PathPiece::Text(rest.to_owned()));
     Ok(pieces)
 }
 
 /// Adds a parameter that occurs only in the path.
-fn undescribed(name: &str, input: &mut Input) -> Parameter {
+fn undescribed(name: &str, input: &mut InputSchema) -> OperationParameter {
     let argument = input.free_name("path", name);
     input.insert(&argument, json!({ "type": "string" }), None, false);
-    Parameter {
+    OperationParameter {
         argument,
         name: name.to_owned(),
-        place: Place::Path,
-        style: Style::Simple { explode: false },
+        place: ParameterLocation::Path,
+        style: ParameterStyle::Simple { explode: false },
     }
 }
 

@@ -5,24 +5,24 @@ use std::collections::BTreeSet;
 use http::HeaderName;
 use serde_json::Value;
 
-use super::schema::Document;
+use super::schema::ResolvableDocument;
 
 /// A parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parameter {
+pub struct OperationParameter {
     /// The argument with its value.
     pub argument: String,
     /// Its name in the request.
     pub name: String,
     /// Its location.
-    pub place: Place,
+    pub place: ParameterLocation,
     /// The format of its value.
-    pub style: Style,
+    pub style: ParameterStyle,
 }
 
 /// The location of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ParameterLocation {
     /// The query.
     Query,
     /// A header.
@@ -35,7 +35,7 @@ pub enum Place {
 
 /// The format of a value (OpenAPI 3.1, style values).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub enum ParameterStyle {
     /// `a=1&a=2`
     Repeated,
     /// `a=1,2`, with this separator.
@@ -63,7 +63,7 @@ pub enum Style {
 
 /// Returns the parameters of an operation: its own, then those of its path that it does not override.
 pub fn parameters_of<'a>(
-    document: Document<'a>,
+    document: ResolvableDocument<'a>,
     item: &'a Value,
     operation: &'a Value,
 ) -> Vec<&'a Value> {
@@ -79,14 +79,14 @@ pub fn parameters_of<'a>(
 
 /// Returns the location of a parameter. Returns `None` for headers that belong to the transport or to the
 /// operator's credentials.
-pub fn place_of(place: &str, name: &str) -> Option<Place> {
+pub fn place_of(place: &str, name: &str) -> Option<ParameterLocation> {
     match place {
-        "path" => Some(Place::Path),
-        "query" => Some(Place::Query),
+        "path" => Some(ParameterLocation::Path),
+        "query" => Some(ParameterLocation::Query),
         // The name of a cookie is a token, like that of a header.
         "cookie" => HeaderName::from_bytes(name.as_bytes())
             .is_ok()
-            .then_some(Place::Cookie),
+            .then_some(ParameterLocation::Cookie),
         "header" => {
             let name: HeaderName = name.parse().ok()?;
             let owned = [
@@ -99,16 +99,16 @@ pub fn place_of(place: &str, name: &str) -> Option<Place> {
                 http::header::HOST,
                 http::header::TRANSFER_ENCODING,
             ];
-            (!owned.contains(&name)).then_some(Place::Header(name))
+            (!owned.contains(&name)).then_some(ParameterLocation::Header(name))
         }
         _ => None,
     }
 }
 
 /// Returns the format of a parameter, or of a form field with an encoding.
-pub fn style_of(said: &Value, place: &str) -> Style {
+pub fn style_of(said: &Value, place: &str) -> ParameterStyle {
     if said.get("content").is_some() {
-        return Style::Json;
+        return ParameterStyle::Json;
     }
     let is_pairs = matches!(place, "query" | "cookie");
     let default = if is_pairs { "form" } else { "simple" };
@@ -118,15 +118,15 @@ pub fn style_of(said: &Value, place: &str) -> Style {
         .and_then(Value::as_bool)
         .unwrap_or(is_pairs && style == "form");
     match (place, style) {
-        ("path", "label") => Style::Label { explode },
-        ("path", "matrix") => Style::Matrix { explode },
-        ("path" | "header", _) => Style::Simple { explode },
-        (_, "deepObject") => Style::Deep,
-        _ if explode => Style::Repeated,
-        (_, "spaceDelimited") => Style::Joined(' '),
-        (_, "pipeDelimited") => Style::Joined('|'),
-        (_, "tabDelimited") => Style::Joined('\t'),
-        _ => Style::Joined(','),
+        ("path", "label") => ParameterStyle::Label { explode },
+        ("path", "matrix") => ParameterStyle::Matrix { explode },
+        ("path" | "header", _) => ParameterStyle::Simple { explode },
+        (_, "deepObject") => ParameterStyle::Deep,
+        _ if explode => ParameterStyle::Repeated,
+        (_, "spaceDelimited") => ParameterStyle::Joined(' '),
+        (_, "pipeDelimited") => ParameterStyle::Joined('|'),
+        (_, "tabDelimited") => ParameterStyle::Joined('\t'),
+        _ => ParameterStyle::Joined(','),
     }
 }
 
@@ -144,36 +144,36 @@ mod tests {
     #[test]
     fn styles_have_the_defaults_of_their_place() {
         let cases = [
-            ("query", json!({}), Style::Repeated),
-            ("cookie", json!({}), Style::Repeated),
-            ("query", json!({ "explode": false }), Style::Joined(',')),
+            ("query", json!({}), ParameterStyle::Repeated),
+            ("cookie", json!({}), ParameterStyle::Repeated),
+            ("query", json!({ "explode": false }), ParameterStyle::Joined(',')),
             (
                 "query",
                 json!({ "style": "pipeDelimited" }),
-                Style::Joined('|'),
+                ParameterStyle::Joined('|'),
             ),
             (
                 "query",
                 json!({ "style": "spaceDelimited", "explode": true }),
-                Style::Repeated,
+                ParameterStyle::Repeated,
             ),
-            ("query", json!({ "style": "deepObject" }), Style::Deep),
-            ("query", json!({ "content": {} }), Style::Json),
-            ("path", json!({}), Style::Simple { explode: false }),
+            ("query", json!({ "style": "deepObject" }), ParameterStyle::Deep),
+            ("query", json!({ "content": {} }), ParameterStyle::Json),
+            ("path", json!({}), ParameterStyle::Simple { explode: false }),
             (
                 "path",
                 json!({ "style": "label" }),
-                Style::Label { explode: false },
+                ParameterStyle::Label { explode: false },
             ),
             (
                 "path",
                 json!({ "style": "matrix", "explode": true }),
-                Style::Matrix { explode: true },
+                ParameterStyle::Matrix { explode: true },
             ),
             (
                 "header",
                 json!({ "style": "form" }),
-                Style::Simple { explode: false },
+                ParameterStyle::Simple { explode: false },
             ),
         ];
         for (place, said, expected) in cases {
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(place_of("header", "authorization"), None);
         assert_eq!(place_of("header", "no name"), None);
         assert_eq!(place_of("cookie", "a=b; c"), None);
-        assert_eq!(place_of("cookie", "session"), Some(Place::Cookie));
+        assert_eq!(place_of("cookie", "session"), Some(ParameterLocation::Cookie));
         assert_eq!(place_of("body", "x"), None);
     }
 }

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::{
-    body::{BODY, Body, Fields, Part, Whole},
-    parameter::Style,
+    body::{BODY, RequestBody, BodyFieldsFormat, MultipartField, WholeBodyFormat},
+    parameter::ParameterStyle,
     request::invalid,
     value::{pairs, scalar},
 };
@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A body with its content type.
 #[derive(Debug)]
-pub struct Payload {
+pub struct EncodedBody {
     /// The content type.
     pub kind: HeaderValue,
     /// The body.
@@ -37,54 +37,54 @@ pub struct Payload {
 }
 
 /// Writes the body; `None` if there is none.
-pub fn write(body: &Body, mut arguments: Map<String, Value>) -> Result<Option<Payload>, CallError> {
+pub fn write(body: &RequestBody, mut arguments: Map<String, Value>) -> Result<Option<EncodedBody>, CallError> {
     match body {
-        Body::None => Ok(None),
-        Body::Whole { format, kind } => {
+        RequestBody::None => Ok(None),
+        RequestBody::Whole { format, kind } => {
             let Some(value) = arguments.shift_remove(BODY) else {
                 return Ok(None);
             };
             whole(*format, kind, value).map(Some)
         }
-        Body::Fields { required, .. } if arguments.is_empty() && !required => Ok(None),
-        Body::Fields { format, .. } => match format {
-            Fields::Json(kind) => Ok(Some(Payload {
+        RequestBody::Fields { required, .. } if arguments.is_empty() && !required => Ok(None),
+        RequestBody::Fields { format, .. } => match format {
+            BodyFieldsFormat::Json(kind) => Ok(Some(EncodedBody {
                 kind: kind.clone(),
                 bytes: Value::Object(arguments).to_string().into_bytes(),
             })),
-            Fields::Form(styles) => Ok(Some(form(styles, arguments))),
-            Fields::Parts(parts) => multipart(parts, arguments).map(Some),
+            BodyFieldsFormat::Form(styles) => Ok(Some(form(styles, arguments))),
+            BodyFieldsFormat::Parts(parts) => multipart(parts, arguments).map(Some),
         },
     }
 }
 
 /// Writes a body that is one argument.
-fn whole(format: Whole, kind: &HeaderValue, value: Value) -> Result<Payload, CallError> {
+fn whole(format: WholeBodyFormat, kind: &HeaderValue, value: Value) -> Result<EncodedBody, CallError> {
     let mut kind = kind.clone();
     let bytes = match (format, value) {
-        (Whole::Text, Value::String(text)) => text.into_bytes(),
-        (Whole::Bytes, Value::String(text)) => {
-            let file = File::read(BODY, &text)?;
+        (WholeBodyFormat::Text, Value::String(text)) => text.into_bytes(),
+        (WholeBodyFormat::Bytes, Value::String(text)) => {
+            let file = DecodedFile::read(BODY, &text)?;
             let said = file.kind.and_then(|it| HeaderValue::from_str(&it).ok());
             if let (Some(said), "application/octet-stream") = (said, kind.to_str().unwrap_or("")) {
                 kind = said;
             }
             file.bytes
         }
-        (Whole::Json | Whole::Text | Whole::Bytes, value) => value.to_string().into_bytes(),
+        (WholeBodyFormat::Json | WholeBodyFormat::Text | WholeBodyFormat::Bytes, value) => value.to_string().into_bytes(),
     };
-    Ok(Payload { kind, bytes })
+    Ok(EncodedBody { kind, bytes })
 }
 
 /// `application/x-www-form-urlencoded`
-fn form(styles: &[(String, Style)], arguments: Map<String, Value>) -> Payload {
+fn form(styles: &[(String, ParameterStyle)], arguments: Map<String, Value>) -> EncodedBody {
     let mut form = form_urlencoded::Serializer::new(String::new());
     for (name, value) in arguments {
         let style = styles.iter().find(|(field, _)| *field == name);
-        let style = style.map_or(Style::Repeated, |(_, style)| *style);
+        let style = style.map_or(ParameterStyle::Repeated, |(_, style)| *style);
         match value {
             // Without its own style, an object is one field.
-            Value::Object(_) if style == Style::Repeated => {
+            Value::Object(_) if style == ParameterStyle::Repeated => {
                 form.append_pair(&name, &value.to_string());
             }
             value => {
@@ -92,15 +92,15 @@ fn form(styles: &[(String, Style)], arguments: Map<String, Value>) -> Payload {
             }
         }
     }
-    Payload {
+    EncodedBody {
         kind: HeaderValue::from_static("application/x-www-form-urlencoded"),
         bytes: form.finish().into_bytes(),
     }
 }
 
 /// `multipart/form-data` (RFC 7578).
-fn multipart(parts: &[Part], mut arguments: Map<String, Value>) -> Result<Payload, CallError> {
-    let mut writer = Writer::new();
+fn multipart(parts: &[MultipartField], mut arguments: Map<String, Value>) -> Result<EncodedBody, CallError> {
+    let mut writer = MultipartWriter::new();
     let names = parts.iter().filter_map(|part| {
         let name = arguments.shift_remove(part.filename.as_deref()?)?;
         Some((part.name.as_str(), scalar(&name)?))
@@ -125,14 +125,14 @@ fn multipart(parts: &[Part], mut arguments: Map<String, Value>) -> Result<Payloa
 }
 
 /// A multipart body under construction.
-struct Writer {
+struct MultipartWriter {
     /// The separator between the parts.
     boundary: String,
     /// The bytes so far.
     bytes: Vec<u8>,
 }
 
-impl Writer {
+impl MultipartWriter {
     fn new() -> Self {
         Self {
             // The boundary is random, so that files cannot contain it.
@@ -168,11 +168,11 @@ impl Writer {
     }
 
     /// Writes a file.
-    fn file(&mut self, part: &Part, name: Option<&str>, value: &Value) -> Result<(), CallError> {
+    fn file(&mut self, part: &MultipartField, name: Option<&str>, value: &Value) -> Result<(), CallError> {
         let Value::String(text) = value else {
             return Err(invalid(format!("`{}` is not valid base64", part.name)));
         };
-        let file = File::read(&part.name, text)?;
+        let file = DecodedFile::read(&part.name, text)?;
         let kind = file.kind.as_deref().or(part.kind.as_deref());
         let name = name.filter(|name| !name.trim().is_empty());
         self.head(
@@ -185,13 +185,13 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Payload, CallError> {
+    fn finish(mut self) -> Result<EncodedBody, CallError> {
         let end = format!("--{}--\r\n", self.boundary);
         self.bytes.extend(end.into_bytes());
         let kind = format!("multipart/form-data; boundary={}", self.boundary);
         let kind = HeaderValue::from_str(&kind)
             .map_err(|_| invalid("the body cannot be sent as a form".to_owned()))?;
-        Ok(Payload {
+        Ok(EncodedBody {
             kind,
             bytes: self.bytes,
         })
@@ -211,14 +211,14 @@ fn quoted(name: &str) -> String {
 }
 
 /// A file that arrived as text.
-struct File {
+struct DecodedFile {
     /// The content type in the data URI.
     kind: Option<String>,
     /// The contents.
     bytes: Vec<u8>,
 }
 
-impl File {
+impl DecodedFile {
     /// Parses base64 or a data URI (RFC 2397).
     fn read(argument: &str, text: &str) -> Result<Self, CallError> {
         let uri = text.trim_start().strip_prefix("data:");
@@ -275,10 +275,10 @@ mod tests {
     }
 
     /// Returns the body with its boundary replaced.
-    fn written(parts: Vec<Part>, arguments: Value) -> String {
-        let body = Body::Fields {
+    fn written(parts: Vec<MultipartField>, arguments: Value) -> String {
+        let body = RequestBody::Fields {
             required: true,
-            format: Fields::Parts(parts),
+            format: BodyFieldsFormat::Parts(parts),
         };
         let payload = write(&body, object(arguments)).unwrap().unwrap();
         let kind = payload.kind.to_str().unwrap();
@@ -290,22 +290,22 @@ mod tests {
     #[test]
     fn files_and_values_are_parts() {
         let parts = vec![
-            Part {
+            MultipartField {
                 name: "file".to_owned(),
                 is_file: true,
                 kind: None,
                 filename: Some("name".to_owned()),
             },
-            Part {
+            MultipartField {
                 name: "pics".to_owned(),
                 is_file: true,
                 kind: Some("image/png".to_owned()),
                 filename: None,
             },
-            Part {
+            MultipartField {
                 name: "meta".to_owned(),
                 kind: Some("text/x".to_owned()),
-                ..Part::default()
+                ..MultipartField::default()
             },
         ];
         let arguments = json!({ "file": "aGk", "name": "a\"\r\nb.txt", "pics": ["data:image/gif;base64,aA==", "aQ=="],
@@ -332,7 +332,7 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(
-                File::read("f", text).unwrap().bytes,
+                DecodedFile::read("f", text).unwrap().bytes,
                 bytes.as_bytes(),
                 "{text}"
             );
@@ -343,13 +343,13 @@ mod tests {
             "data:image/png;base64,***",
             "a",
         ] {
-            let refused = File::read("f", text).err().unwrap();
+            let refused = DecodedFile::read("f", text).err().unwrap();
             assert!(
                 refused.to_string().contains("`f` is not valid base64"),
                 "{refused}"
             );
         }
-        let hostile = File::read("f", "data:a/b\r\nX: y;base64,aGk=").unwrap();
+        let hostile = DecodedFile::read("f", "data:a/b\r\nX: y;base64,aGk=").unwrap();
         assert_eq!(hostile.kind, None);
     }
 
@@ -357,23 +357,23 @@ mod tests {
     fn whole_bodies_are_sent_as_they_are() {
         for (format, kind, value, expected, sent) in [
             (
-                Whole::Json,
+                WholeBodyFormat::Json,
                 "application/merge-patch+json",
                 json!({ "a": null }),
                 "{\"a\":null}",
                 "application/merge-patch+json",
             ),
-            (Whole::Text, "text/csv", json!("a,b"), "a,b", "text/csv"),
-            (Whole::Bytes, "image/png", json!("aGk="), "hi", "image/png"),
+            (WholeBodyFormat::Text, "text/csv", json!("a,b"), "a,b", "text/csv"),
+            (WholeBodyFormat::Bytes, "image/png", json!("aGk="), "hi", "image/png"),
             (
-                Whole::Bytes,
+                WholeBodyFormat::Bytes,
                 "application/octet-stream",
                 json!("data:image/gif;base64,aGk="),
                 "hi",
                 "image/gif",
             ),
         ] {
-            let body = Body::Whole {
+            let body = RequestBody::Whole {
                 format,
                 kind: HeaderValue::from_static(kind),
             };
@@ -390,10 +390,10 @@ mod tests {
 
     #[test]
     fn forms_write_lists_in_the_style_of_their_field() {
-        let styles = vec![("ids".to_owned(), Style::Joined(','))];
-        let body = Body::Fields {
+        let styles = vec![("ids".to_owned(), ParameterStyle::Joined(','))];
+        let body = RequestBody::Fields {
             required: false,
-            format: Fields::Form(styles),
+            format: BodyFieldsFormat::Form(styles),
         };
         let arguments = json!({ "ids": [1, 2], "tags": ["a", "b"], "o": { "x": 1 }, "n": null });
         let payload = write(&body, object(arguments)).unwrap().unwrap();

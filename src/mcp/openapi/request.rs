@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    operation::{Operation, Piece},
-    parameter::Place,
+    operation::{ServiceOperation, PathPiece},
+    parameter::ParameterLocation,
     payload,
     value::{flat, pairs, segment},
 };
@@ -32,7 +32,7 @@ const INVALID_PARAMS: i64 = -32_602;
 
 /// A request, ready to send.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedRequest {
     /// The URL.
     pub url: Url,
     /// The headers for the arguments and the body.
@@ -43,10 +43,10 @@ pub struct Prepared {
 
 /// Builds the request of `operation` below the URL `base`.
 pub fn prepare(
-    operation: &Operation,
+    operation: &ServiceOperation,
     base: &Url,
     mut arguments: Map<String, Value>,
-) -> Result<Prepared, CallError> {
+) -> Result<PreparedRequest, CallError> {
     let mut url = address(operation, base, &mut arguments)?;
     let mut headers = HeaderMap::new();
     let (mut query, mut cookies) = (Vec::new(), Vec::new());
@@ -55,10 +55,10 @@ pub fn prepare(
             continue;
         };
         match &parameter.place {
-            Place::Path => {}
-            Place::Query => query.extend(pairs(&parameter.name, parameter.style, &value)),
-            Place::Cookie => cookies.extend(pairs(&parameter.name, parameter.style, &value)),
-            Place::Header(name) => {
+            ParameterLocation::Path => {}
+            ParameterLocation::Query => query.extend(pairs(&parameter.name, parameter.style, &value)),
+            ParameterLocation::Cookie => cookies.extend(pairs(&parameter.name, parameter.style, &value)),
+            ParameterLocation::Header(name) => {
                 if let Some(text) = flat(parameter.style, &value) {
                     let value = HeaderValue::from_str(&text).map_err(|_| {
                         invalid(format!(
@@ -81,7 +81,7 @@ pub fn prepare(
     if let Some(body) = &body {
         headers.insert(CONTENT_TYPE, body.kind.clone());
     }
-    Ok(Prepared {
+    Ok(PreparedRequest {
         url,
         headers,
         body: body.map(|body| body.bytes),
@@ -101,18 +101,18 @@ fn cookie(cookies: &[(String, String)]) -> Result<HeaderValue, CallError> {
 /// Returns the URL without the query. A value cannot select another operation: it stays within its path
 /// segment, and segments that the URL standard would fold away are rejected.
 fn address(
-    operation: &Operation,
+    operation: &ServiceOperation,
     base: &Url,
     arguments: &mut Map<String, Value>,
 ) -> Result<Url, CallError> {
     let mut path = base.path().trim_end_matches('/').to_owned();
-    if !matches!(operation.path.first(), Some(Piece::Text(text)) if text.starts_with('/')) {
+    if !matches!(operation.path.first(), Some(PathPiece::Text(text)) if text.starts_with('/')) {
         path.push('/');
     }
     for piece in &operation.path {
         match piece {
-            Piece::Text(text) => path.push_str(text),
-            Piece::Value(parameter) => {
+            PathPiece::Text(text) => path.push_str(text),
+            PathPiece::Value(parameter) => {
                 let value = arguments.get(&parameter.argument);
                 let text = value
                     .and_then(|value| segment(&parameter.name, parameter.style, value))
@@ -123,7 +123,7 @@ fn address(
     }
     // A parameter may occur twice in a path.
     for piece in &operation.path {
-        if let Piece::Value(parameter) = piece {
+        if let PathPiece::Value(parameter) = piece {
             arguments.shift_remove(&parameter.argument);
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::names::Names;
+use super::names::UniqueNames;
 
 /// Keywords whose value is a map of schemas.
 const MAPS: [&str; 5] = [
@@ -47,7 +47,7 @@ const DEFINITIONS_MAX: usize = 2_000;
 
 /// A document with resolvable references.
 #[derive(Debug, Clone, Copy)]
-pub struct Document<'a> {
+pub struct ResolvableDocument<'a> {
     /// The whole document.
     root: &'a Value,
     /// Whether it is OpenAPI 3.0, whose schemas have their own dialect.
@@ -56,18 +56,18 @@ pub struct Document<'a> {
 
 /// The definitions that a schema needs, by their location in the document.
 #[derive(Debug, Default)]
-pub struct Definitions {
+pub struct SchemaDefinitions {
     /// Pointer → name.
     names: BTreeMap<String, String>,
     /// The names in use.
-    free: Names,
+    free: UniqueNames,
     /// Pointers whose schemas have not been taken yet.
     open: VecDeque<String>,
     /// Name → schema.
     taken: Map<String, Value>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> ResolvableDocument<'a> {
     /// Wraps a document.
     pub fn new(root: &'a Value, is_3_0: bool) -> Self {
         Self { root, is_3_0 }
@@ -90,7 +90,7 @@ impl<'a> Document<'a> {
     }
 
     /// Takes a schema. The schemas that it refers to are added to `definitions`.
-    pub fn take(self, schema: &Value, definitions: &mut Definitions) -> Value {
+    pub fn take(self, schema: &Value, definitions: &mut SchemaDefinitions) -> Value {
         match schema {
             Value::Object(schema) => self.take_object(schema, definitions),
             Value::Bool(_) => schema.clone(),
@@ -100,7 +100,7 @@ impl<'a> Document<'a> {
     }
 
     /// Takes all referenced schemas, and the ones that those refer to.
-    pub fn finish(self, mut definitions: Definitions) -> Map<String, Value> {
+    pub fn finish(self, mut definitions: SchemaDefinitions) -> Map<String, Value> {
         while let Some(pointer) = definitions.open.pop_front() {
             let Some(schema) = self.lookup(&pointer) else {
                 continue;
@@ -121,7 +121,7 @@ impl<'a> Document<'a> {
     }
 
     /// Takes a schema, keyword by keyword.
-    fn take_object(self, schema: &Map<String, Value>, definitions: &mut Definitions) -> Value {
+    fn take_object(self, schema: &Map<String, Value>, definitions: &mut SchemaDefinitions) -> Value {
         let mut taken = Map::new();
         for (key, value) in schema {
             let value = match key.as_str() {
@@ -148,7 +148,7 @@ impl<'a> Document<'a> {
     }
 
     /// Takes each schema of a map.
-    fn take_map(self, map: &Value, definitions: &mut Definitions) -> Value {
+    fn take_map(self, map: &Value, definitions: &mut SchemaDefinitions) -> Value {
         let entries = map.as_object().into_iter().flatten();
         entries
             .map(|(name, schema)| (name.clone(), self.take(schema, definitions)))
@@ -157,7 +157,7 @@ impl<'a> Document<'a> {
     }
 
     /// Takes each schema of a list.
-    fn take_list(self, list: &Value, definitions: &mut Definitions) -> Value {
+    fn take_list(self, list: &Value, definitions: &mut SchemaDefinitions) -> Value {
         let entries = list.as_array().into_iter().flatten();
         entries
             .map(|schema| self.take(schema, definitions))
@@ -166,7 +166,7 @@ impl<'a> Document<'a> {
     }
 }
 
-impl Definitions {
+impl SchemaDefinitions {
     /// Whether a reference may be followed: its definition is already taken, or the limit is not reached.
     fn has_room(&self, target: &str) -> bool {
         self.names.len() < DEFINITIONS_MAX || self.names.contains_key(target)

@@ -19,19 +19,19 @@ use url::Url;
 use super::{
     answer,
     document::{self, too_large},
-    flaws::Flaws,
-    operation::{self, Operation},
+    flaws::DocumentFlaws,
+    operation::{self, ServiceOperation},
     request,
-    schema::Document,
+    schema::ResolvableDocument,
 };
-use crate::config::Remote;
-use crate::mcp::credential::Courier;
+use crate::config::RemoteSettings;
+use crate::mcp::credential::AuthorizedClient;
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::{
-    Failure, content_type, header_map, join_same_origin, read, read_refusal, refused_by_body,
+    TransportError, content_type, header_map, join_same_origin, read, read_refusal, refused_by_body,
     refused_by_status,
 };
-use crate::mcp::unasked::Bounds;
+use crate::mcp::unasked::AnswerLimits;
 use crate::mcp::weight::weight_max;
 use crate::secret::Redactor;
 
@@ -47,25 +47,25 @@ const AGAIN_MAX: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct OpenApiSession {
     /// Reads the document, and sends the requests.
-    reader: Reader,
+    reader: DocumentReader,
     /// The size limit of an answer, in bytes.
     bytes_max: usize,
     /// The tools of the document.
-    tools: Arc<ArcSwap<Tools>>,
+    tools: Arc<ArcSwap<ServiceTools>>,
 }
 
 impl OpenApiSession {
     /// Fetches the document and reads its operations, within `limit`. `bounds` applies to the document and to
     /// each answer.
     pub async fn connect(
-        courier: &Courier,
-        remote: &Remote,
-        bounds: Bounds,
+        courier: &AuthorizedClient,
+        remote: &RemoteSettings,
+        bounds: AnswerLimits,
         limit: Duration,
         redactor: &Redactor,
         tracker: &TaskTracker,
     ) -> Result<Self, ConnectError> {
-        let reader = Reader {
+        let reader = DocumentReader {
             courier: courier.clone(),
             url: remote.url.clone(),
             headers: header_map(&remote.headers)?,
@@ -171,16 +171,16 @@ impl OpenApiSession {
         let response = courier
             .send(request)
             .await
-            .map_err(Failure::into_call_error)?;
+            .map_err(TransportError::into_call_error)?;
         answer::result(response, self.bytes_max, &self.reader.redactor).await
     }
 }
 
 /// Reads the document of a service.
 #[derive(Debug, Clone)]
-struct Reader {
+struct DocumentReader {
     /// Sends the requests.
-    courier: Courier,
+    courier: AuthorizedClient,
     /// The URL of the document.
     url: Url,
     /// Headers that are sent with every request.
@@ -195,9 +195,9 @@ struct Reader {
     tracker: TaskTracker,
 }
 
-impl Reader {
+impl DocumentReader {
     /// Fetches the document and reads its tools.
-    async fn read(&self) -> Result<Tools, ConnectError> {
+    async fn read(&self) -> Result<ServiceTools, ConnectError> {
         let request = self
             .courier
             .client
@@ -213,8 +213,8 @@ impl Reader {
             });
         };
         let (location, body) = match fetched {
-            Err(Failure::TooLarge(_)) => return Err(too_large(bytes_max)),
-            fetched => fetched.map_err(Failure::into_connect_error)?,
+            Err(TransportError::TooLarge(_)) => return Err(too_large(bytes_max)),
+            fetched => fetched.map_err(TransportError::into_connect_error)?,
         };
         // Parsing a document of thousands of operations takes a while.
         let cleaner = self.redactor.clone();
@@ -229,7 +229,7 @@ impl Reader {
 
 /// A fetched document.
 #[derive(Debug)]
-struct Fetched {
+struct FetchedDocument {
     /// The content type.
     kind: String,
     /// The document.
@@ -238,11 +238,11 @@ struct Fetched {
 
 /// Fetches the document, and returns its URL after redirects.
 async fn fetch(
-    courier: &Courier,
+    courier: &AuthorizedClient,
     request: reqwest::RequestBuilder,
     bytes_max: usize,
     redactor: &Redactor,
-) -> Result<(Url, Fetched), Failure> {
+) -> Result<(Url, FetchedDocument), TransportError> {
     let response = courier.send(request).await?;
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {
@@ -258,14 +258,14 @@ async fn fetch(
     let location = response.url().clone();
     let kind = content_type(&response);
     let body = read(response, bytes_max).await?;
-    Ok((location, Fetched { kind, body }))
+    Ok((location, FetchedDocument { kind, body }))
 }
 
 /// The contents of a document.
 #[derive(Debug)]
-struct Tools {
+struct ServiceTools {
     /// The operations by tool name, with their base URLs.
-    operations: HashMap<String, (Url, Operation)>,
+    operations: HashMap<String, (Url, ServiceOperation)>,
     /// The tools.
     list: Vec<Value>,
     /// The operations that are not tools.
@@ -275,20 +275,20 @@ struct Tools {
 /// Reads the tools of a document. CPU-bound.
 fn read_tools(
     location: &Url,
-    fetched: &Fetched,
+    fetched: &FetchedDocument,
     bytes_max: usize,
     redactor: &Redactor,
-) -> Result<Tools, ConnectError> {
-    let fetched = document::Fetched {
+) -> Result<ServiceTools, ConnectError> {
+    let fetched = document::RawDocument {
         location,
         kind: &fetched.kind,
         body: &fetched.body,
     };
     let parsed = document::parse(&fetched, bytes_max, redactor)?;
     let root = operation::server_of(&parsed.root).unwrap_or_else(|| "/".to_owned());
-    let mut flaws = Flaws::default();
+    let mut flaws = DocumentFlaws::default();
     let found = operation::operations(
-        Document::new(&parsed.root, parsed.is_3_0),
+        ResolvableDocument::new(&parsed.root, parsed.is_3_0),
         &parsed.root,
         weight_max(bytes_max),
         &mut flaws,
@@ -312,7 +312,7 @@ fn read_tools(
         list.push(std::mem::take(&mut operation.tool));
         operations.insert(operation.name.clone(), (base, operation));
     }
-    Ok(Tools {
+    Ok(ServiceTools {
         operations,
         list,
         flaws: flaws.into_lines(),

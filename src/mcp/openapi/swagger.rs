@@ -31,7 +31,7 @@ const HOPS_MAX: usize = 16;
 /// Returns `None` if the copies of shared parameters and responses would weigh more than `weight_max`.
 pub fn modernized(mut document: Value, scheme: &str, weight_max: usize) -> Option<Value> {
     let paths = document.get_mut("paths").map(Value::take);
-    let mut shared = Shared {
+    let mut shared = SharedParts {
         document: &document,
         left: weight_max,
     };
@@ -71,7 +71,7 @@ fn server_of(document: &Value, scheme: &str) -> String {
 }
 
 /// The parts of a document that operations share.
-struct Shared<'a> {
+struct SharedParts<'a> {
     /// The document without its paths.
     document: &'a Value,
     /// The weight that copies may still have, in bytes.
@@ -80,7 +80,7 @@ struct Shared<'a> {
 
 /// The parameters of an operation or a path, by kind.
 #[derive(Default)]
-struct Sorted {
+struct SortedParameters {
     /// Parameters in the path, the query and headers.
     plain: Vec<Value>,
     /// The parameter that is the body.
@@ -89,7 +89,7 @@ struct Sorted {
     fields: Vec<Value>,
 }
 
-impl<'a> Shared<'a> {
+impl<'a> SharedParts<'a> {
     /// Converts a path item.
     fn item(&mut self, item: &'a Value) -> Option<Value> {
         let Some(item) = item.as_object() else {
@@ -110,7 +110,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Converts an operation. Its body is its own or that of its path.
-    fn operation(&mut self, operation: &'a Value, of_path: &Sorted) -> Option<Value> {
+    fn operation(&mut self, operation: &'a Value, of_path: &SortedParameters) -> Option<Value> {
         let Some(operation) = operation.as_object() else {
             return Some(operation.clone());
         };
@@ -165,8 +165,8 @@ impl<'a> Shared<'a> {
     }
 
     /// Groups a list of parameters by kind.
-    fn sorted(&mut self, parameters: Option<&'a Value>) -> Option<Sorted> {
-        let mut sorted = Sorted::default();
+    fn sorted(&mut self, parameters: Option<&'a Value>) -> Option<SortedParameters> {
+        let mut sorted = SortedParameters::default();
         for parameter in parameters.and_then(Value::as_array).into_iter().flatten() {
             let parameter = self.copy(self.resolve(parameter))?;
             match text(&parameter, "in") {

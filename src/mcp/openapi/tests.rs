@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::schema::{Definitions, Document};
+use super::schema::{SchemaDefinitions, ResolvableDocument};
 use super::*;
 use crate::config::RemoteKind;
 use crate::mcp::error::{CallError, ConnectError};
@@ -546,7 +546,7 @@ async fn connects_are_refused_with_their_reason() {
 fn the_dialect_of_3_0_becomes_json_schema() {
     let root =
         json!({ "components": { "schemas": { "A": { "type": "string", "nullable": true } } } });
-    let document = Document::new(&root, true);
+    let document = ResolvableDocument::new(&root, true);
     for (schema, expected) in [
         (
             json!({ "type": "string", "nullable": true }),
@@ -579,7 +579,7 @@ fn the_dialect_of_3_0_becomes_json_schema() {
             json!({ "title": "t" }),
         ),
     ] {
-        let mut definitions = Definitions::default();
+        let mut definitions = SchemaDefinitions::default();
         assert_eq!(document.take(&schema, &mut definitions), expected);
         drop(document.finish(definitions));
     }

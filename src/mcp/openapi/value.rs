@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::parameter::Style;
+use super::parameter::ParameterStyle;
 
 /// The characters of a path segment that need no encoding (RFC 3986, unreserved characters).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -16,26 +16,26 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 const DEPTH_MAX: usize = 8;
 
 /// Returns a value as the pairs of a query, a form or cookies.
-pub fn pairs(name: &str, style: Style, value: &Value) -> Vec<(String, String)> {
+pub fn pairs(name: &str, style: ParameterStyle, value: &Value) -> Vec<(String, String)> {
     match (style, value) {
         (_, Value::Null) => Vec::new(),
-        (Style::Json, value) => vec![(name.to_owned(), value.to_string())],
-        (Style::Repeated, Value::Array(items)) => {
+        (ParameterStyle::Json, value) => vec![(name.to_owned(), value.to_string())],
+        (ParameterStyle::Repeated, Value::Array(items)) => {
             let items = items.iter().filter_map(scalar);
             items.map(|item| (name.to_owned(), item)).collect()
         }
-        (Style::Repeated, Value::Object(fields)) => {
+        (ParameterStyle::Repeated, Value::Object(fields)) => {
             let fields = fields.iter();
             fields
                 .filter_map(|(key, value)| Some((key.clone(), scalar(value)?)))
                 .collect()
         }
-        (Style::Deep, Value::Object(_)) => {
+        (ParameterStyle::Deep, Value::Object(_)) => {
             let mut found = Vec::new();
             deep(name, value, 0, &mut found);
             found
         }
-        (Style::Joined(between), value) => {
+        (ParameterStyle::Joined(between), value) => {
             let between = between.to_string();
             vec![(name.to_owned(), joined(value, false, &between))]
         }
@@ -60,32 +60,32 @@ fn deep(name: &str, value: &Value, depth: usize, found: &mut Vec<(String, String
 }
 
 /// Returns a value as one text, for a header.
-pub fn flat(style: Style, value: &Value) -> Option<String> {
+pub fn flat(style: ParameterStyle, value: &Value) -> Option<String> {
     match (style, value) {
         (_, Value::Null) => None,
-        (Style::Json, value) => Some(value.to_string()),
-        (Style::Simple { explode: true }, value) => Some(joined(value, true, ",")),
+        (ParameterStyle::Json, value) => Some(value.to_string()),
+        (ParameterStyle::Simple { explode: true }, value) => Some(joined(value, true, ",")),
         (_, value) => Some(joined(value, false, ",")),
     }
 }
 
 /// Returns a value as a path segment, percent-encoded. It is never empty and cannot leave its segment.
-pub fn segment(name: &str, style: Style, value: &Value) -> Option<String> {
+pub fn segment(name: &str, style: ParameterStyle, value: &Value) -> Option<String> {
     if flat(style, value)?.is_empty() {
         return None;
     }
     let (first, between, explode) = match style {
-        Style::Json => return Some(encoded(&value.to_string())),
-        Style::Label { explode } => (".", if explode { "." } else { "," }, explode),
-        Style::Matrix { explode } => (";", if explode { ";" } else { "," }, explode),
-        Style::Simple { explode } => ("", ",", explode),
-        Style::Repeated | Style::Joined(_) | Style::Deep => ("", ",", false),
+        ParameterStyle::Json => return Some(encoded(&value.to_string())),
+        ParameterStyle::Label { explode } => (".", if explode { "." } else { "," }, explode),
+        ParameterStyle::Matrix { explode } => (";", if explode { ";" } else { "," }, explode),
+        ParameterStyle::Simple { explode } => ("", ",", explode),
+        ParameterStyle::Repeated | ParameterStyle::Joined(_) | ParameterStyle::Deep => ("", ",", false),
     };
     let mut parts: Vec<String> = words(value, explode)
         .iter()
         .map(|word| word.written(encoded))
         .collect();
-    if let Style::Matrix { explode } = style {
+    if let ParameterStyle::Matrix { explode } = style {
         let name = encoded(name);
         match parts.first_mut() {
             _ if explode && !value.is_object() => {
@@ -117,14 +117,14 @@ pub fn scalar(value: &Value) -> Option<String> {
 }
 
 /// A part of a value.
-struct Word {
+struct ValuePart {
     /// The key of a field that is joined to its value.
     key: Option<String>,
     /// The text.
     text: String,
 }
 
-impl Word {
+impl ValuePart {
     fn plain(text: String) -> Self {
         Self { key: None, text }
     }
@@ -139,24 +139,24 @@ impl Word {
 }
 
 /// Returns the parts of a value: the items of a list, the keys and values of an object.
-fn words(value: &Value, explode: bool) -> Vec<Word> {
+fn words(value: &Value, explode: bool) -> Vec<ValuePart> {
     match value {
-        Value::Array(items) => items.iter().filter_map(scalar).map(Word::plain).collect(),
+        Value::Array(items) => items.iter().filter_map(scalar).map(ValuePart::plain).collect(),
         Value::Object(fields) => {
             let fields = fields.iter();
             let fields = fields.filter_map(|(key, value)| Some((key.clone(), scalar(value)?)));
             if explode {
-                let pair = |(key, text)| Word {
+                let pair = |(key, text)| ValuePart {
                     key: Some(key),
                     text,
                 };
                 fields.map(pair).collect()
             } else {
-                let both = |(key, text)| [Word::plain(key), Word::plain(text)];
+                let both = |(key, text)| [ValuePart::plain(key), ValuePart::plain(text)];
                 fields.flat_map(both).collect()
             }
         }
-        value => scalar(value).map(Word::plain).into_iter().collect(),
+        value => scalar(value).map(ValuePart::plain).into_iter().collect(),
     }
 }
 
@@ -180,9 +180,9 @@ mod tests {
     fn pieces_of_a_path_are_written_in_every_style() {
         let (one, list) = (json!("blue"), json!(["blue", "black", "b,r"]));
         let object = json!({ "R": 100, "G": 200 });
-        let simple = |explode| Style::Simple { explode };
-        let label = |explode| Style::Label { explode };
-        let matrix = |explode| Style::Matrix { explode };
+        let simple = |explode| ParameterStyle::Simple { explode };
+        let label = |explode| ParameterStyle::Label { explode };
+        let matrix = |explode| ParameterStyle::Matrix { explode };
         for (style, value, expected) in [
             (simple(false), &one, "blue"),
             (simple(false), &list, "blue,black,b%2Cr"),
@@ -199,7 +199,7 @@ mod tests {
             (matrix(false), &object, ";color=R,100,G,200"),
             (matrix(true), &object, ";R=100;G=200"),
             (
-                Style::Json,
+                ParameterStyle::Json,
                 &json!({ "a": "/" }),
                 "%7B%22a%22%3A%22%2F%22%7D",
             ),
@@ -232,20 +232,20 @@ mod tests {
             pairs.join("&")
         };
         for (style, value, expected) in [
-            (Style::Repeated, &list, "x=a&x=1"),
-            (Style::Joined(','), &list, "x=a,1"),
-            (Style::Joined('|'), &list, "x=a|1"),
-            (Style::Joined(','), &object, "x=b,{\"c\":[1,2]},d,true"),
-            (Style::Repeated, &object, "b={\"c\":[1,2]}&d=true"),
-            (Style::Deep, &object, "x[b][c]=1&x[b][c]=2&x[d]=true"),
-            (Style::Json, &list, "x=[\"a\",1,null]"),
-            (Style::Deep, &json!(7), "x=7"),
-            (Style::Repeated, &Value::Null, ""),
+            (ParameterStyle::Repeated, &list, "x=a&x=1"),
+            (ParameterStyle::Joined(','), &list, "x=a,1"),
+            (ParameterStyle::Joined('|'), &list, "x=a|1"),
+            (ParameterStyle::Joined(','), &object, "x=b,{\"c\":[1,2]},d,true"),
+            (ParameterStyle::Repeated, &object, "b={\"c\":[1,2]}&d=true"),
+            (ParameterStyle::Deep, &object, "x[b][c]=1&x[b][c]=2&x[d]=true"),
+            (ParameterStyle::Json, &list, "x=[\"a\",1,null]"),
+            (ParameterStyle::Deep, &json!(7), "x=7"),
+            (ParameterStyle::Repeated, &Value::Null, ""),
         ] {
             assert_eq!(written(style, value), expected, "{style:?}");
         }
         assert_eq!(
-            flat(Style::Simple { explode: true }, &json!({ "a": 1, "b": 2 })).unwrap(),
+            flat(ParameterStyle::Simple { explode: true }, &json!({ "a": 1, "b": 2 })).unwrap(),
             "a=1,b=2"
         );
     }

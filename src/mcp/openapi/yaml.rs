@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 120;
 
 /// Why a text could not be parsed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unread {
+pub enum YamlError {
     /// Its values weigh too much.
     TooHeavy,
     /// It is not valid YAML. The reason fits on one line.
@@ -27,10 +27,10 @@ pub enum Unread {
 }
 
 /// Parses one YAML document whose values weigh at most `weight_max` bytes.
-pub fn read(text: &str, weight_max: usize) -> Result<Value, Unread> {
+pub fn read(text: &str, weight_max: usize) -> Result<Value, YamlError> {
     let left = Cell::new(weight_max);
     let is_over = Cell::new(false);
-    let node = Node {
+    let node = YamlValueSeed {
         left: &left,
         is_over: &is_over,
         depth: 0,
@@ -40,12 +40,12 @@ pub fn read(text: &str, weight_max: usize) -> Result<Value, Unread> {
             node.deserialize(yaml)
         });
     match read {
-        Ok(_) | Err(_) if is_over.get() => Err(Unread::TooHeavy),
+        Ok(_) | Err(_) if is_over.get() => Err(YamlError::TooHeavy),
         Ok(value) => Ok(value),
         Err(error) => {
             let words = error.without_snippet().to_string();
             let line = words.lines().next().unwrap_or_default();
-            Err(Unread::Invalid(line.to_owned()))
+            Err(YamlError::Invalid(line.to_owned()))
         }
     }
 }
@@ -78,7 +78,7 @@ fn options(weight_max: usize) -> Options {
 
 /// The position of one value.
 #[derive(Clone, Copy)]
-struct Node<'a> {
+struct YamlValueSeed<'a> {
     /// The weight that is left, in bytes.
     left: &'a Cell<usize>,
     /// Set when the limit was exceeded.
@@ -87,7 +87,7 @@ struct Node<'a> {
     depth: usize,
 }
 
-impl Node<'_> {
+impl YamlValueSeed<'_> {
     /// Takes bytes from the limit.
     fn pay<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
         if let Some(left) = self.left.get().checked_sub(bytes) {
@@ -110,7 +110,7 @@ impl Node<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_> {
+impl<'de> DeserializeSeed<'de> for YamlValueSeed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, yaml: D) -> Result<Value, D::Error> {
@@ -119,7 +119,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Node<'_> {
+impl<'de> Visitor<'de> for YamlValueSeed<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,7 +185,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let inner = self.inner()?;
         self.pay(OBJECT_BYTES)?;
         let mut map = Map::new();
-        while let Some(key) = entries.next_key::<Key>()? {
+        while let Some(key) = entries.next_key::<YamlKey>()? {
             self.pay(key.0.len())?;
             let value = entries.next_value_seed(inner)?;
             map.insert(key.0, value);
@@ -195,9 +195,9 @@ impl<'de> Visitor<'de> for Node<'_> {
 }
 
 /// A key in its source form: `200` and `null` are texts here.
-struct Key(String);
+struct YamlKey(String);
 
-impl<'de> serde::Deserialize<'de> for Key {
+impl<'de> serde::Deserialize<'de> for YamlKey {
     fn deserialize<D: Deserializer<'de>>(yaml: D) -> Result<Self, D::Error> {
         String::deserialize(yaml)
             .map(Self)
@@ -269,14 +269,14 @@ mod tests {
             assert!(read(&text, ROOM).is_err());
         }
         assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
-        assert_eq!(read("[1, 2, 3]", 10), Err(Unread::TooHeavy));
+        assert_eq!(read("[1, 2, 3]", 10), Err(YamlError::TooHeavy));
     }
 
     #[test]
     fn what_is_no_yaml_is_told_on_one_line() {
         let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
         for text in ["a: [1, 2", "a: b: c", "a: *b", &deep, "? [a]\n: 1"] {
-            let Err(Unread::Invalid(words)) = read(text, ROOM) else {
+            let Err(YamlError::Invalid(words)) = read(text, ROOM) else {
                 panic!("{text:?} was read");
             };
             assert!(!words.is_empty() && !words.contains('\n'), "{words:?}");

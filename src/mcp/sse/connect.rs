@@ -8,24 +8,24 @@ use reqwest::Response;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::transport::{Address, SseTransport};
-use crate::config::Remote;
-use crate::mcp::credential::Courier;
+use super::transport::{SseEndpoint, SseTransport};
+use crate::config::RemoteSettings;
+use crate::mcp::credential::AuthorizedClient;
 use crate::mcp::error::ConnectError;
 use crate::mcp::http::{
-    Failure, Frame, Kind, content_type, frames, header_map, join_same_origin, preview,
+    TransportError, StreamItem, BodyKind, content_type, frames, header_map, join_same_origin, preview,
     read_refusal, refused_by_body, refused_by_status,
 };
-use crate::mcp::unasked::Unasked;
+use crate::mcp::unasked::UnsolicitedMessages;
 use crate::secret::Redactor;
 
 /// Opens the stream and waits for the `endpoint` event, within `limit`. The reader runs on `tracker` until
 /// the transport is closed or dropped. What the server sends unasked goes to `unasked`, which also limits the
 /// size of an answer.
 pub async fn connect(
-    courier: &Courier,
-    remote: &Remote,
-    unasked: &Unasked,
+    courier: &AuthorizedClient,
+    remote: &RemoteSettings,
+    unasked: &UnsolicitedMessages,
     limit: Duration,
     redactor: &Redactor,
     tracker: &TaskTracker,
@@ -48,14 +48,14 @@ pub async fn connect(
 
 /// Opens the stream.
 async fn open(
-    courier: &Courier,
-    remote: &Remote,
-    unasked: &Unasked,
+    courier: &AuthorizedClient,
+    remote: &RemoteSettings,
+    unasked: &UnsolicitedMessages,
     redactor: &Redactor,
 ) -> Result<
     (
-        Address,
-        impl Stream<Item = Result<Frame, reqwest::Error>> + Send + use<>,
+        SseEndpoint,
+        impl Stream<Item = Result<StreamItem, reqwest::Error>> + Send + use<>,
     ),
     ConnectError,
 > {
@@ -68,20 +68,20 @@ async fn open(
     let response = courier
         .send(request)
         .await
-        .map_err(Failure::into_connect_error)?;
+        .map_err(TransportError::into_connect_error)?;
     let response = check_opened(response, redactor)
         .await
-        .map_err(Failure::into_connect_error)?;
+        .map_err(TransportError::into_connect_error)?;
     let base = response.url().clone();
     let body = Box::pin(response.bytes_stream());
     let mut stream = Box::pin(frames(body, unasked.clone()));
     loop {
         match stream.next().await {
-            Some(Ok(Frame::Event(event))) if event.event == "endpoint" => {
+            Some(Ok(StreamItem::Event(event))) if event.event == "endpoint" => {
                 let url = join_same_origin(&base, event.data.trim()).map_err(|reason| {
                     ConnectError::Protocol(format!("its `endpoint` event {reason}"))
                 })?;
-                let address = Address {
+                let address = SseEndpoint {
                     courier: courier.clone(),
                     url,
                     headers,
@@ -89,9 +89,9 @@ async fn open(
                 };
                 return Ok((address, stream));
             }
-            Some(Ok(Frame::Event(event))) => unasked.note(event.data.len()),
-            Some(Ok(Frame::TooLarge(_))) => unasked.note(0),
-            Some(Err(error)) => return Err(Failure::from(error).into_connect_error()),
+            Some(Ok(StreamItem::Event(event))) => unasked.note(event.data.len()),
+            Some(Ok(StreamItem::TooLarge(_))) => unasked.note(0),
+            Some(Err(error)) => return Err(TransportError::from(error).into_connect_error()),
             None => {
                 let reason = "its event stream ended before the `endpoint` event";
                 return Err(ConnectError::Protocol(reason.to_owned()));
@@ -101,7 +101,7 @@ async fn open(
 }
 
 /// Rejects a response that is not an event stream.
-async fn check_opened(response: Response, redactor: &Redactor) -> Result<Response, Failure> {
+async fn check_opened(response: Response, redactor: &Redactor) -> Result<Response, TransportError> {
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {
         return Err(failure);
@@ -111,11 +111,11 @@ async fn check_opened(response: Response, redactor: &Redactor) -> Result<Respons
         return Err(refused_by_body(status, &body, redactor));
     }
     let content_type = content_type(&response);
-    if Kind::of(&content_type) == Kind::Events {
+    if BodyKind::of(&content_type) == BodyKind::Events {
         return Ok(response);
     }
     let preview = preview(&read_refusal(response).await, redactor);
-    Err(Failure::Protocol(format!(
+    Err(TransportError::Protocol(format!(
         "`{content_type}` instead of an event stream: {preview}"
     )))
 }

@@ -6,17 +6,17 @@ use futures::{Stream, StreamExt as _};
 use rmcp::{RoleClient, model::RequestId, service::RxJsonRpcMessage};
 use tokio::sync::mpsc;
 
-use crate::mcp::decode::Decoder;
-use crate::mcp::http::{Failure, Frame};
-use crate::mcp::unasked::Unasked;
+use crate::mcp::decode::MessageDecoder;
+use crate::mcp::http::{TransportError, StreamItem};
+use crate::mcp::unasked::UnsolicitedMessages;
 
 /// Puts every message of `stream` into `queue`, in order. Returns when the stream has ended; the queue then
 /// closes.
 pub async fn run(
-    stream: impl Stream<Item = Result<Frame, reqwest::Error>> + Send,
-    decoder: Arc<Decoder>,
+    stream: impl Stream<Item = Result<StreamItem, reqwest::Error>> + Send,
+    decoder: Arc<MessageDecoder>,
     queue: mpsc::Sender<RxJsonRpcMessage<RoleClient>>,
-    unasked: Unasked,
+    unasked: UnsolicitedMessages,
 ) {
     let mut stream = pin!(stream);
     while let Some(frame) = stream.next().await {
@@ -26,20 +26,20 @@ pub async fn run(
         tokio::task::coop::consume_budget().await;
         let message = match frame {
             // Some servers use a different event name for their answers.
-            Ok(Frame::Event(event)) if event.event == "message" || is_object(&event.data) => {
+            Ok(StreamItem::Event(event)) if event.event == "message" || is_object(&event.data) => {
                 let message = decoder.received(event.data.as_bytes());
                 if message.is_none() {
                     tracing::debug!(bytes = event.data.len(), "skipped an event");
                 }
                 message
             }
-            Ok(Frame::Event(event)) => {
+            Ok(StreamItem::Event(event)) => {
                 unasked.note(event.data.len());
                 None
             }
-            Ok(Frame::TooLarge(ends)) => refusal(&decoder, ends.id(), &unasked),
+            Ok(StreamItem::TooLarge(ends)) => refusal(&decoder, ends.id(), &unasked),
             Err(error) => {
-                tracing::debug!(reason = %Failure::from(error), "the event stream failed");
+                tracing::debug!(reason = %TransportError::from(error), "the event stream failed");
                 return;
             }
         };
@@ -59,9 +59,9 @@ fn is_object(data: &str) -> bool {
 
 /// Builds the answer that replaces an event that is too large, if its request is known.
 fn refusal(
-    decoder: &Decoder,
+    decoder: &MessageDecoder,
     id: Option<i64>,
-    unasked: &Unasked,
+    unasked: &UnsolicitedMessages,
 ) -> Option<RxJsonRpcMessage<RoleClient>> {
     let mut pending = decoder.pending();
     let named = id.map(RequestId::Number).filter(|id| pending.contains(id));

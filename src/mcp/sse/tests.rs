@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::{connect, transport::SseTransport};
-use crate::config::{Remote, RemoteKind};
+use crate::config::{RemoteSettings, RemoteKind};
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::testing::{
     LIMIT, Quiet, Server, TOKEN, assert_answer, call, courier, odd_answer, odd_answers, redactor,
@@ -138,7 +138,7 @@ async fn post(
     }
 }
 
-async fn opened(remote: &Remote) -> Result<SseTransport, ConnectError> {
+async fn opened(remote: &RemoteSettings) -> Result<SseTransport, ConnectError> {
     let limit = Duration::from_millis(700);
     connect(
         &courier(),
@@ -151,7 +151,7 @@ async fn opened(remote: &Remote) -> Result<SseTransport, ConnectError> {
     .await
 }
 
-async fn serve(remote: &Remote) -> RunningService<RoleClient, Quiet> {
+async fn serve(remote: &RemoteSettings) -> RunningService<RoleClient, Quiet> {
     Quiet.serve(opened(remote).await.unwrap()).await.unwrap()
 }
 

@@ -17,14 +17,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::reader;
-use crate::mcp::credential::Courier;
-use crate::mcp::decode::Decoder;
+use crate::mcp::credential::AuthorizedClient;
+use crate::mcp::decode::MessageDecoder;
 use crate::mcp::http::{
-    Failure, Frame, Kind, Ping, Pulse, REFUSAL_BYTES_MAX, content_type, is_session_gone,
+    TransportError, StreamItem, BodyKind, SessionPing, PingOutcome, REFUSAL_BYTES_MAX, content_type, is_session_gone,
     json_rpc_error, passed_into, read, read_refusal, refused_by_body, refused_by_head,
     speaks_of_session,
 };
-use crate::mcp::unasked::Unasked;
+use crate::mcp::unasked::UnsolicitedMessages;
 use crate::secret::Redactor;
 
 /// The maximum number of messages that wait for the session loop. The stream is not read while this many
@@ -35,7 +35,7 @@ const QUEUE: usize = 64;
 #[derive(Debug)]
 pub struct SseTransport {
     /// Sends the messages.
-    outbox: Arc<Outbox>,
+    outbox: Arc<SseSender>,
     /// The messages from the server. Closed when the stream has ended.
     inbox: mpsc::Receiver<RxJsonRpcMessage<RoleClient>>,
     /// Stops the reader.
@@ -46,9 +46,9 @@ pub struct SseTransport {
 
 /// The address for messages.
 #[derive(Debug)]
-pub struct Address {
+pub struct SseEndpoint {
     /// Sends the requests.
-    pub courier: Courier,
+    pub courier: AuthorizedClient,
     /// The URL from the `endpoint` event.
     pub url: Url,
     /// Headers that are sent with every message.
@@ -59,13 +59,13 @@ pub struct Address {
 
 /// The sending half.
 #[derive(Debug)]
-struct Outbox {
+struct SseSender {
     /// The address for messages.
-    address: Address,
+    address: SseEndpoint,
     /// Limits the size of an answer.
-    unasked: Unasked,
+    unasked: UnsolicitedMessages,
     /// Knows the requests in flight.
-    decoder: Arc<Decoder>,
+    decoder: Arc<MessageDecoder>,
     /// For servers that answer in the body of the POST. Weak, so that the queue closes with the stream.
     queue: mpsc::WeakSender<RxJsonRpcMessage<RoleClient>>,
     /// Ends the session when the server no longer knows it.
@@ -75,15 +75,15 @@ struct Outbox {
 impl SseTransport {
     /// Starts to read `stream` on `tracker`. What the server sends unasked goes to `unasked`.
     pub fn start(
-        address: Address,
-        stream: impl Stream<Item = Result<Frame, reqwest::Error>> + Send + 'static,
-        unasked: Unasked,
+        address: SseEndpoint,
+        stream: impl Stream<Item = Result<StreamItem, reqwest::Error>> + Send + 'static,
+        unasked: UnsolicitedMessages,
         tracker: &TaskTracker,
     ) -> Self {
         let (sender, inbox) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
-        let decoder = Decoder::new(unasked.clone(), address.redactor.clone());
-        let outbox = Arc::new(Outbox {
+        let decoder = MessageDecoder::new(unasked.clone(), address.redactor.clone());
+        let outbox = Arc::new(SseSender {
             address,
             decoder: Arc::new(decoder),
             unasked: unasked.clone(),
@@ -107,12 +107,12 @@ impl SseTransport {
 }
 
 impl Transport<RoleClient> for SseTransport {
-    type Error = Failure;
+    type Error = TransportError;
 
     fn send(
         &mut self,
         message: TxJsonRpcMessage<RoleClient>,
-    ) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
+    ) -> impl Future<Output = Result<(), TransportError>> + Send + 'static {
         let outbox = Arc::clone(&self.outbox);
         async move {
             let id = match &message {
@@ -134,7 +134,7 @@ impl Transport<RoleClient> for SseTransport {
         self.inbox.recv().await
     }
 
-    async fn close(&mut self) -> Result<(), Failure> {
+    async fn close(&mut self) -> Result<(), TransportError> {
         self.stop.cancel();
         if let Some(reader) = self.reader.take()
             && reader.await.is_err()
@@ -151,15 +151,15 @@ impl Drop for SseTransport {
     }
 }
 
-impl Outbox {
+impl SseSender {
     /// Sends a message. The answer arrives on the stream; some servers send it in this response.
     async fn post(
         &self,
         message: &TxJsonRpcMessage<RoleClient>,
         id: Option<&RequestId>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), TransportError> {
         let body =
-            serde_json::to_vec(message).map_err(|error| Failure::NotSent(error.to_string()))?;
+            serde_json::to_vec(message).map_err(|error| TransportError::NotSent(error.to_string()))?;
         let address = &self.address;
         let mut headers = address.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -176,21 +176,21 @@ impl Outbox {
             // Boxed because it is large and most messages are accepted.
             return Box::pin(self.refused(response, id, headers)).await;
         }
-        let is_json = Kind::of(&content_type(&response)) == Kind::Json;
+        let is_json = BodyKind::of(&content_type(&response)) == BodyKind::Json;
         if let (true, Some(id)) = (is_json, id) {
             return self.answered(response, id).await;
         }
-        // Usually `Accepted`. It is read so that the connection can be reused.
+        // Usually `AcceptedArguments`. It is read so that the connection can be reused.
         drop(read(response, REFUSAL_BYTES_MAX).await);
         Ok(())
     }
 
     /// Takes an answer from the body of the POST. Any other body is ignored.
-    async fn answered(&self, response: Response, id: &RequestId) -> Result<(), Failure> {
+    async fn answered(&self, response: Response, id: &RequestId) -> Result<(), TransportError> {
         let limit = self.unasked.message_bytes_max();
         let answer = match read(response, limit).await {
             Ok(body) => self.received(&body),
-            Err(Failure::TooLarge(limit)) => Some(self.decoder.too_large(id.clone(), limit)),
+            Err(TransportError::TooLarge(limit)) => Some(self.decoder.too_large(id.clone(), limit)),
             // The body can be ignored: the answer will arrive on the stream.
             Err(_) => None,
         };
@@ -222,7 +222,7 @@ impl Outbox {
         response: Response,
         id: &RequestId,
         headers: HeaderMap,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), TransportError> {
         let status = response.status();
         if let Some(failure) = refused_by_head(status, response.headers()) {
             return Err(failure);
@@ -235,7 +235,7 @@ impl Outbox {
         {
             // Some servers forget a session without closing its stream. The bridge needs a new session.
             self.stop.cancel();
-            return Err(Failure::NotSent("the server ended the session".to_owned()));
+            return Err(TransportError::NotSent("the server ended the session".to_owned()));
         }
         let Some(error) = error else {
             return Err(refused_by_body(status, &body, &self.address.redactor));
@@ -262,12 +262,12 @@ impl Outbox {
             StatusCode::NOT_FOUND | StatusCode::GONE => true,
             StatusCode::BAD_REQUEST if is_told => true,
             _ if is_told => {
-                let ping = Ping {
+                let ping = SessionPing {
                     courier: self.address.courier.clone(),
                     url: self.address.url.clone(),
                     headers,
                 };
-                ping.pulse().await != Pulse::Lives
+                ping.pulse().await != PingOutcome::Lives
             }
             _ => false,
         }

@@ -30,7 +30,7 @@ const DIGITS: usize = 8;
 ///
 /// Only the names of the configured bridges matter, never their tools or whether a bridge is up.
 #[derive(Debug, Clone, Default)]
-pub struct IdOwners {
+pub struct OperationIdOwners {
     /// The bridges, by name and by prefix.
     by_start: HashMap<Arc<str>, BridgeName>,
     /// The prefixes, by bridge.
@@ -39,7 +39,7 @@ pub struct IdOwners {
     longest: usize,
 }
 
-impl IdOwners {
+impl OperationIdOwners {
     /// Creates the value for the bridges of a configuration, in any order.
     pub fn new<'a>(bridges: impl IntoIterator<Item = &'a BridgeName>) -> Self {
         let mut bridges: Vec<&BridgeName> = bridges.into_iter().collect();
@@ -85,7 +85,7 @@ impl IdOwners {
         tools: impl IntoIterator<Item = &'a ToolName>,
     ) -> Vec<String> {
         let tools: Vec<_> = tools.into_iter().collect();
-        let mut claims: Vec<Claim> = tools
+        let mut claims: Vec<PreferredId> = tools
             .iter()
             .map(|tool| self.claim(bridge, tool.as_str()))
             .collect();
@@ -117,7 +117,7 @@ impl IdOwners {
     }
 
     /// Returns the preferred id of a tool, which belongs to its bridge.
-    fn claim(&self, bridge: &BridgeName, tool: &str) -> Claim {
+    fn claim(&self, bridge: &BridgeName, tool: &str) -> PreferredId {
         let full = format!("{}_{tool}", self.prefix(bridge));
         let is_named_after_bridge = tool
             .strip_prefix(bridge.as_str())
@@ -128,19 +128,19 @@ impl IdOwners {
             let id = shortened(plain(tool), tool);
             if self.belongs(&id, bridge) {
                 let changes = changes(0, &id, tool);
-                return Claim { id, changes };
+                return PreferredId { id, changes };
             }
         }
         let id = shortened(plain(&full), &full);
         if self.belongs(&id, bridge) {
             let changes = changes(1, &id, &full);
-            return Claim { id, changes };
+            return PreferredId { id, changes };
         }
         // The loop ends, because only the operator chooses the names of bridges and servers cannot.
         let id = (0..=u32::MAX)
             .map(|attempt| self.far_id(bridge, tool, attempt))
             .find(|id| self.belongs(id, bridge));
-        Claim {
+        PreferredId {
             id: id.unwrap_or_default(),
             changes: 3,
         }
@@ -210,11 +210,11 @@ pub fn mcpo_ids<'a>(
 
 /// Returns the native id that a tool would have if its bridge were the only one.
 pub fn native_id(bridge: &BridgeName, tool: &ToolName) -> String {
-    IdOwners::new([bridge]).claim(bridge, tool.as_str()).id
+    OperationIdOwners::new([bridge]).claim(bridge, tool.as_str()).id
 }
 
 /// The preferred id of a tool.
-struct Claim {
+struct PreferredId {
     /// The id.
     id: String,
     /// The number of changes from `{bridge}_{tool}`. Fewer changes take precedence.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{ID_CHARACTERS_MAX, IdOwners, fingerprint, mcpo_ids};
+use super::{ID_CHARACTERS_MAX, OperationIdOwners, fingerprint, mcpo_ids};
 use crate::name::{BridgeName, ToolName};
 
 fn bridge(name: &str) -> BridgeName {
@@ -16,19 +16,19 @@ fn tool(name: &str) -> ToolName {
 }
 
 /// The bridges of a configuration.
-fn owners(names: &[&str]) -> IdOwners {
+fn owners(names: &[&str]) -> OperationIdOwners {
     let bridges: Vec<BridgeName> = names.iter().map(|name| bridge(name)).collect();
-    IdOwners::new(&bridges)
+    OperationIdOwners::new(&bridges)
 }
 
 /// The ids of a bridge's tools.
-fn ids(owners: &IdOwners, name: &str, tools: &[&str]) -> Vec<String> {
+fn ids(owners: &OperationIdOwners, name: &str, tools: &[&str]) -> Vec<String> {
     let tools: Vec<ToolName> = tools.iter().map(|name| tool(name)).collect();
     owners.ids(&bridge(name), &tools)
 }
 
 /// The bridge that a text belongs to, and its tool.
-fn owner<'a>(owners: &IdOwners, text: &'a str) -> Option<(String, &'a str)> {
+fn owner<'a>(owners: &OperationIdOwners, text: &'a str) -> Option<(String, &'a str)> {
     let (owner, rest) = owners.owner(text)?;
     Some((owner.to_string(), rest))
 }
@@ -73,7 +73,7 @@ fn a_flat_path_belongs_to_the_longest_bridge_in_it() {
     for path in ["git", "nothing_x", "_x", "", "githu_b", "gït_x"] {
         assert_eq!(owner(&some, path), None, "{path}");
     }
-    assert_eq!(owner(&IdOwners::default(), "git_log"), None);
+    assert_eq!(owner(&OperationIdOwners::default(), "git_log"), None);
     // A long path is cheap.
     assert_eq!(owner(&some, &"_".repeat(1 << 20)), None);
 }
@@ -142,8 +142,8 @@ proptest! {
     ) {
         let bridges: BTreeSet<BridgeName> = bridges.iter().map(|name| bridge(name)).collect();
         let bridges: Vec<BridgeName> = bridges.into_iter().collect();
-        let owners = IdOwners::new(&bridges);
-        let turned = IdOwners::new(bridges.iter().rev());
+        let owners = OperationIdOwners::new(&bridges);
+        let turned = OperationIdOwners::new(bridges.iter().rev());
         let mut all = BTreeSet::new();
         for (number, own) in bridges.iter().enumerate() {
             let mut names: BTreeSet<ToolName> = BTreeSet::new();

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::{
-    plan::{NodeId, Plan},
-    refusal::Detail,
-    strays::{self, Stray},
-    types::Types,
+    plan::{NodeId, ArgumentPlan},
+    refusal::ValidationDetail,
+    strays::{self, UnknownProperty},
+    types::ValueTypeSet,
 };
 use crate::schema::names::shown;
 
@@ -23,7 +23,7 @@ const MISTAKES_MAX: usize = 3;
 const SENT_CHARS_MAX: usize = 40;
 
 /// Describes what is wrong with arguments, then lists the arguments of the tool.
-pub fn of_mistakes(plan: &Plan, details: &[Detail], sent: &Value) -> String {
+pub fn of_mistakes(plan: &ArgumentPlan, details: &[ValidationDetail], sent: &Value) -> String {
     let strays = strays::find(plan, sent);
     let mut told: Vec<String> = Vec::new();
     for stray in &strays {
@@ -45,7 +45,7 @@ pub fn of_mistakes(plan: &Plan, details: &[Detail], sent: &Value) -> String {
             told.push(words);
         }
     }
-    let is_whole = |detail: &Detail| detail.loc.len() == 1 && is_no_object(detail);
+    let is_whole = |detail: &ValidationDetail| detail.loc.len() == 1 && is_no_object(detail);
     let mistakes = if details.iter().any(is_whole) {
         send_object(plan)
     } else {
@@ -55,7 +55,7 @@ pub fn of_mistakes(plan: &Plan, details: &[Detail], sent: &Value) -> String {
 }
 
 /// Describes what a body should be if it is missing or not JSON.
-pub fn of_body(plan: &Plan, said: &str) -> String {
+pub fn of_body(plan: &ArgumentPlan, said: &str) -> String {
     let said = match said.strip_prefix("the ") {
         Some(rest) => format!("The {rest}"),
         None => said.to_owned(),
@@ -64,7 +64,7 @@ pub fn of_body(plan: &Plan, said: &str) -> String {
 }
 
 /// Describes what to do about a key that the schema does not define.
-pub fn of_stray(stray: &Stray) -> String {
+pub fn of_stray(stray: &UnknownProperty) -> String {
     let name = place(&stray.path, &stray.name);
     match &stray.near {
         Some(meant) => format!("`{name}` is not an argument here; did you mean `{meant}`?"),
@@ -73,8 +73,8 @@ pub fn of_stray(stray: &Stray) -> String {
 }
 
 /// `` Send a JSON object with `path` ``.
-fn send_object(plan: &Plan) -> String {
-    let arguments = Argument::all(plan);
+fn send_object(plan: &ArgumentPlan) -> String {
+    let arguments = ArgumentDescription::all(plan);
     let required: Vec<String> = arguments
         .iter()
         .filter(|argument| argument.is_required)
@@ -105,14 +105,14 @@ fn sentences(told: &[String]) -> String {
 }
 
 /// Appends the list of arguments, within the length limit.
-fn finish(plan: &Plan, mistakes: &str) -> String {
+fn finish(plan: &ArgumentPlan, mistakes: &str) -> String {
     let mistakes = cut(mistakes, MISTAKES_CHARS_MAX);
     let stop = if mistakes.ends_with(['?', '.']) {
         ""
     } else {
         "."
     };
-    let arguments = Argument::all(plan);
+    let arguments = ArgumentDescription::all(plan);
     if arguments.is_empty() {
         return format!("{mistakes}{stop}");
     }
@@ -121,16 +121,16 @@ fn finish(plan: &Plan, mistakes: &str) -> String {
 }
 
 /// Whether the whole body has the wrong type or is missing.
-fn is_no_object(detail: &Detail) -> bool {
+fn is_no_object(detail: &ValidationDetail) -> bool {
     matches!(detail.kind, "model_attributes_type" | "missing")
 }
 
 /// Describes missing arguments, together with the unknown keys sent in the same place.
-fn missing(details: &[Detail], strays: &[Stray]) -> Option<String> {
-    let is_missing = |detail: &&Detail| detail.kind == "missing" && detail.loc.len() > 1;
+fn missing(details: &[ValidationDetail], strays: &[UnknownProperty]) -> Option<String> {
+    let is_missing = |detail: &&ValidationDetail| detail.kind == "missing" && detail.loc.len() > 1;
     let first = details.iter().find(is_missing)?;
     let (_, parent) = first.loc.split_last()?;
-    let beside = |detail: &&Detail| {
+    let beside = |detail: &&ValidationDetail| {
         is_missing(detail) && detail.loc.split_last().is_some_and(|(_, it)| it == parent)
     };
     let path = parent.get(1..).unwrap_or_default();
@@ -161,7 +161,7 @@ fn missing(details: &[Detail], strays: &[Stray]) -> Option<String> {
 }
 
 /// Whether a detail refers to one of these keys.
-fn is_stray(detail: &Detail, strays: &[Stray]) -> bool {
+fn is_stray(detail: &ValidationDetail, strays: &[UnknownProperty]) -> bool {
     detail.kind == "extra_forbidden"
         && strays
             .iter()
@@ -169,7 +169,7 @@ fn is_stray(detail: &Detail, strays: &[Stray]) -> bool {
 }
 
 /// Whether a key may be a misspelling of an argument that is missing in the same place.
-fn is_meant(stray: &Stray, details: &[Detail]) -> bool {
+fn is_meant(stray: &UnknownProperty, details: &[ValidationDetail]) -> bool {
     let Some(meant) = &stray.near else {
         return false;
     };
@@ -179,7 +179,7 @@ fn is_meant(stray: &Stray, details: &[Detail]) -> bool {
 }
 
 /// Whether a detail refers to a key of an object.
-fn is_at(detail: &Detail, path: &[Value], name: &str) -> bool {
+fn is_at(detail: &ValidationDetail, path: &[Value], name: &str) -> bool {
     let Some((last, rest)) = detail.loc.split_last() else {
         return false;
     };
@@ -187,7 +187,7 @@ fn is_at(detail: &Detail, path: &[Value], name: &str) -> bool {
 }
 
 /// Describes one mistake. Empty if another sentence covers it.
-fn of_detail(detail: &Detail) -> String {
+fn of_detail(detail: &ValidationDetail) -> String {
     if is_no_object(detail) && (detail.kind == "missing" || detail.loc.len() == 1) {
         return String::new();
     }
@@ -210,7 +210,7 @@ fn of_detail(detail: &Detail) -> String {
 }
 
 /// Converts pydantic's message to a sentence about `name`.
-pub(super) fn in_words(detail: &Detail, name: &str) -> String {
+pub(super) fn in_words(detail: &ValidationDetail, name: &str) -> String {
     let should_be = |what: &str| format!("{name} should be {what}");
     match detail.kind {
         "int_type" | "int_parsing" | "int_from_float" => should_be("an integer"),
@@ -270,7 +270,7 @@ fn cut(text: &str, chars: usize) -> String {
 }
 
 /// An argument of a tool, as described.
-struct Argument {
+struct ArgumentDescription {
     /// The published name.
     name: String,
     /// `string`, `list of numbers`.
@@ -279,9 +279,9 @@ struct Argument {
     is_required: bool,
 }
 
-impl Argument {
+impl ArgumentDescription {
     /// Returns the arguments of a tool, required ones first.
-    fn all(plan: &Plan) -> Vec<Self> {
+    fn all(plan: &ArgumentPlan) -> Vec<Self> {
         let ids = plan.beside(&[0]);
         let certain = certain(plan);
         let mut all: Vec<Self> = strays::names(plan, &ids)
@@ -304,7 +304,7 @@ impl Argument {
 }
 
 /// Returns the schemas that always apply to the arguments.
-fn certain(plan: &Plan) -> Vec<NodeId> {
+fn certain(plan: &ArgumentPlan) -> Vec<NodeId> {
     let mut found = vec![0];
     let mut next = 0;
     while let Some(id) = found.get(next).copied() {
@@ -319,16 +319,16 @@ fn certain(plan: &Plan) -> Vec<NodeId> {
 }
 
 /// Describes the type of an argument.
-fn kind(plan: &Plan, id: NodeId) -> String {
-    const KINDS: [(Types, &str); 5] = [
-        (Types::STRING, "string"),
-        (Types::BOOLEAN, "boolean"),
-        (Types::OBJECT, "object"),
-        (Types::ARRAY, "list"),
-        (Types::NUMBER, "number"),
+fn kind(plan: &ArgumentPlan, id: NodeId) -> String {
+    const KINDS: [(ValueTypeSet, &str); 5] = [
+        (ValueTypeSet::STRING, "string"),
+        (ValueTypeSet::BOOLEAN, "boolean"),
+        (ValueTypeSet::OBJECT, "object"),
+        (ValueTypeSet::ARRAY, "list"),
+        (ValueTypeSet::NUMBER, "number"),
     ];
-    let types = plan.node(id).possible.without(Types::NULL);
-    if types == Types::ALL.without(Types::NULL) {
+    let types = plan.node(id).possible.without(ValueTypeSet::NULL);
+    if types == ValueTypeSet::ALL.without(ValueTypeSet::NULL) {
         return "any value".to_owned();
     }
     let mut kinds: Vec<String> = KINDS
@@ -339,14 +339,14 @@ fn kind(plan: &Plan, id: NodeId) -> String {
     if types.whole_only() {
         kinds.push("integer".to_owned());
     }
-    if types == Types::ARRAY {
+    if types == ValueTypeSet::ARRAY {
         let below = plan.below(&plan.beside(&[id]), &Value::from(0));
         let items = below.first().map(|items| plan.node(*items).possible);
         let item = KINDS
             .iter()
-            .find(|(kind, _)| items.is_some_and(|items| items.without(Types::NULL) == *kind));
+            .find(|(kind, _)| items.is_some_and(|items| items.without(ValueTypeSet::NULL) == *kind));
         let item = match items {
-            Some(items) if items == Types::INTEGER => Some("integer"),
+            Some(items) if items == ValueTypeSet::INTEGER => Some("integer"),
             _ => item.map(|(_, name)| *name),
         };
         if let Some(item) = item {
@@ -361,7 +361,7 @@ fn kind(plan: &Plan, id: NodeId) -> String {
 }
 
 /// Lists arguments within this many characters: `path (string), head, tail (optional numbers)`.
-fn list(arguments: &[Argument], room: usize) -> String {
+fn list(arguments: &[ArgumentDescription], room: usize) -> String {
     let mut text = String::new();
     let mut told = 0;
     for group in arguments

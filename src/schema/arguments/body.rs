@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use serde_json::{Number, Value, value::RawValue};
 
-use crate::json::{self, Raw};
+use crate::json::{self, RawJson};
 
-use super::{digits::Written, refusal::Refusal};
+use super::{digits::Written, refusal::ArgumentError};
 
 /// The byte order mark that some Windows programs put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A body that is not empty.
 #[derive(Debug)]
-pub struct Sent {
+pub struct ParsedArguments {
     /// The parsed value.
     pub value: Value,
     /// Integers that do not fit 64 bits, and that parsing therefore changes.
@@ -21,14 +21,14 @@ pub struct Sent {
 }
 
 /// Parses a body; `None` for an empty one.
-pub fn parse(body: &[u8]) -> Result<Option<Sent>, Refusal> {
+pub fn parse(body: &[u8]) -> Result<Option<ParsedArguments>, ArgumentError> {
     let body = without_mark(body);
     if body.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let value: Value = serde_json::from_slice(body).map_err(|error| Refusal::bad_json(&error))?;
+    let value: Value = serde_json::from_slice(body).map_err(|error| ArgumentError::bad_json(&error))?;
     let long = std::str::from_utf8(body).map_or_else(|_| Vec::new(), inexact);
-    Ok((!value.is_null()).then_some(Sent { value, long }))
+    Ok((!value.is_null()).then_some(ParsedArguments { value, long }))
 }
 
 /// Returns the numbers of a body that would be printed differently from how they were written.
@@ -70,25 +70,25 @@ fn collect(
     if path.len() > json::DEPTH_MAX {
         return;
     }
-    match Raw::open(raw) {
-        Ok(Raw::Object(members)) => {
+    match RawJson::open(raw) {
+        Ok(RawJson::Object(members)) => {
             for (key, value) in members {
                 path.push(Value::String(Cow::into_owned(key)));
                 collect(value, is_wanted, path, found);
                 path.pop();
             }
         }
-        Ok(Raw::Array(elements)) => {
+        Ok(RawJson::Array(elements)) => {
             for (index, value) in elements.into_iter().enumerate() {
                 path.push(Value::from(index));
                 collect(value, is_wanted, path, found);
                 path.pop();
             }
         }
-        Ok(Raw::Number(number)) if is_wanted(number) => {
+        Ok(RawJson::Number(number)) if is_wanted(number) => {
             found.push((path.clone(), number.to_owned()));
         }
-        Ok(Raw::Number(_) | Raw::Other(_)) | Err(_) => {}
+        Ok(RawJson::Number(_) | RawJson::Other(_)) | Err(_) => {}
     }
 }
 

@@ -8,33 +8,33 @@ use serde_json::{Value, json};
 use crate::schema::meter::charge;
 
 use super::{
-    counted::{Counted, Seen},
-    plan::{NodeId, Plan},
+    counted::{MeteredJson, MeteredValue},
+    plan::{NodeId, ArgumentPlan},
     repair,
-    types::Types,
+    types::ValueTypeSet,
 };
 
 /// The URI of the document in the compiled schema of a part.
 const DOCUMENT: &str = "urn:arguments";
 
 /// Whether a value is valid for one node alone.
-pub fn is_valid(plan: &Plan, id: NodeId, value: &Value) -> bool {
+pub fn is_valid(plan: &ArgumentPlan, id: NodeId, value: &Value) -> bool {
     let node = plan.node(id);
-    if node.whole.contains(Types::of(value)) {
+    if node.whole.contains(ValueTypeSet::of(value)) {
         return true;
     }
-    if !node.possible.contains(Types::of(value)) || !plan.judges_branches() {
+    if !node.possible.contains(ValueTypeSet::of(value)) || !plan.judges_branches() {
         return false;
     }
     // A part that does not compile accepts nothing, so nothing is converted for it.
     let validator = node.validator.get_or_init(|| compile(plan, &node.pointer));
     validator
         .as_ref()
-        .is_some_and(|validator| validator.is_valid(Seen(value)))
+        .is_some_and(|validator| validator.is_valid(MeteredValue(value)))
 }
 
 /// Compiles the part of the document at a pointer.
-fn compile(plan: &Plan, pointer: &str) -> Option<Validator<Counted>> {
+fn compile(plan: &ArgumentPlan, pointer: &str) -> Option<Validator<MeteredJson>> {
     charge(
         u64::try_from(plan.size())
             .unwrap_or(u64::MAX)

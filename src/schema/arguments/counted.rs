@@ -1,4 +1,4 @@
-//! [`Counted`]: a JSON representation for the validator that charges a step for each access to a value.
+//! [`MeteredJson`]: a JSON representation for the validator that charges a step for each access to a value.
 //!
 //! The validator library has no budget of its own, and some schemas make it access one value 2^n times. Each
 //! access passes through this representation, so the meter can stop that.
@@ -18,30 +18,30 @@ const FEW_ELEMENTS: usize = 12;
 
 /// The representation.
 #[derive(Debug)]
-pub struct Counted;
+pub struct MeteredJson;
 
 /// One value.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a>(pub &'a Value);
+pub struct MeteredValue<'a>(pub &'a Value);
 
 /// An object.
 #[derive(Debug)]
-pub struct SeenObject<'a>(&'a Map<String, Value>);
+pub struct MeteredObject<'a>(&'a Map<String, Value>);
 
 /// An array.
 #[derive(Debug)]
-pub struct SeenArray<'a>(&'a [Value]);
+pub struct MeteredArray<'a>(&'a [Value]);
 
 /// The members of an object.
 #[derive(Debug)]
-pub struct SeenMembers<'a>(map::Iter<'a>);
+pub struct MeteredMembers<'a>(map::Iter<'a>);
 
 /// The elements of an array.
 #[derive(Debug)]
-pub struct SeenElements<'a>(std::slice::Iter<'a, Value>);
+pub struct MeteredElements<'a>(std::slice::Iter<'a, Value>);
 
-impl Json for Counted {
-    type Node<'a> = Seen<'a>;
+impl Json for MeteredJson {
+    type Node<'a> = MeteredValue<'a>;
     type PreparedKey = String;
     type StringBuffer = Value;
 
@@ -49,26 +49,26 @@ impl Json for Counted {
         key.to_owned()
     }
 
-    fn with_string_node<T>(buffer: &mut Value, string: &str, f: impl FnOnce(Seen<'_>) -> T) -> T {
+    fn with_string_node<T>(buffer: &mut Value, string: &str, f: impl FnOnce(MeteredValue<'_>) -> T) -> T {
         charge_text(string);
         *buffer = Value::String(string.to_owned());
-        f(Seen(buffer))
+        f(MeteredValue(buffer))
     }
 }
 
-impl<'a> Node<'a, Counted> for Seen<'a> {
-    type Object = SeenObject<'a>;
-    type Array = SeenArray<'a>;
+impl<'a> Node<'a, MeteredJson> for MeteredValue<'a> {
+    type Object = MeteredObject<'a>;
+    type Array = MeteredArray<'a>;
     type Number = &'a Number;
 
-    fn as_object(&self) -> Option<SeenObject<'a>> {
+    fn as_object(&self) -> Option<MeteredObject<'a>> {
         charge(1);
-        self.0.as_object().map(SeenObject)
+        self.0.as_object().map(MeteredObject)
     }
 
-    fn as_array(&self) -> Option<SeenArray<'a>> {
+    fn as_array(&self) -> Option<MeteredArray<'a>> {
         charge(1);
-        self.0.as_array().map(|elements| SeenArray(elements))
+        self.0.as_array().map(|elements| MeteredArray(elements))
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
@@ -134,46 +134,46 @@ impl<'a> Node<'a, Counted> for Seen<'a> {
     }
 }
 
-impl<'a> Object<'a, Counted> for SeenObject<'a> {
-    type Node = Seen<'a>;
+impl<'a> Object<'a, MeteredJson> for MeteredObject<'a> {
+    type Node = MeteredValue<'a>;
     type MemberName = &'a str;
-    type MembersIter = SeenMembers<'a>;
+    type MembersIter = MeteredMembers<'a>;
 
     fn len(&self) -> usize {
         self.0.len()
     }
 
-    fn get(&self, key: &String) -> Option<Seen<'a>> {
+    fn get(&self, key: &String) -> Option<MeteredValue<'a>> {
         charge(1);
-        self.0.get(key.as_str()).map(Seen)
+        self.0.get(key.as_str()).map(MeteredValue)
     }
 
-    fn members(&self) -> SeenMembers<'a> {
-        SeenMembers(self.0.iter())
+    fn members(&self) -> MeteredMembers<'a> {
+        MeteredMembers(self.0.iter())
     }
 }
 
-impl<'a> Iterator for SeenMembers<'a> {
-    type Item = (&'a str, Seen<'a>);
+impl<'a> Iterator for MeteredMembers<'a> {
+    type Item = (&'a str, MeteredValue<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let (name, value) = self.0.next()?;
         // `patternProperties` match the names.
         charge_text(name);
-        Some((name.as_str(), Seen(value)))
+        Some((name.as_str(), MeteredValue(value)))
     }
 }
 
-impl<'a> Array<'a, Counted> for SeenArray<'a> {
-    type Node = Seen<'a>;
-    type ElementsIter = SeenElements<'a>;
+impl<'a> Array<'a, MeteredJson> for MeteredArray<'a> {
+    type Node = MeteredValue<'a>;
+    type ElementsIter = MeteredElements<'a>;
 
     fn len(&self) -> usize {
         self.0.len()
     }
 
-    fn elements(&self) -> SeenElements<'a> {
-        SeenElements(self.0.iter())
+    fn elements(&self) -> MeteredElements<'a> {
+        MeteredElements(self.0.iter())
     }
 
     /// Compares a few elements directly, and more by their canonical texts. The library's own hashes are
@@ -196,13 +196,13 @@ impl<'a> Array<'a, Counted> for SeenArray<'a> {
     }
 }
 
-impl<'a> Iterator for SeenElements<'a> {
-    type Item = Seen<'a>;
+impl<'a> Iterator for MeteredElements<'a> {
+    type Item = MeteredValue<'a>;
 
-    fn next(&mut self) -> Option<Seen<'a>> {
+    fn next(&mut self) -> Option<MeteredValue<'a>> {
         let element = self.0.next()?;
         charge(1);
-        Some(Seen(element))
+        Some(MeteredValue(element))
     }
 }
 
@@ -332,9 +332,9 @@ mod tests {
     fn elements_are_compared_whatever_their_number() {
         for length in [2, FEW_ELEMENTS, FEW_ELEMENTS + 1, 200] {
             let mut elements: Vec<Value> = (0..length).map(|n| json!({ "n": n })).collect();
-            assert!(SeenArray(&elements).is_unique(), "{length}");
+            assert!(MeteredArray(&elements).is_unique(), "{length}");
             elements[length - 1] = json!({"n": 0.0});
-            assert!(!SeenArray(&elements).is_unique(), "{length}");
+            assert!(!MeteredArray(&elements).is_unique(), "{length}");
         }
     }
 }

@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 use super::{
-    plan::{NodeId, Plan},
-    types::Types,
+    plan::{NodeId, ArgumentPlan},
+    types::ValueTypeSet,
 };
 
 /// A number as written, and the keys and indices of its position.
 pub type Written = (Vec<Value>, String);
 
 /// Converts these numbers to text if the schema accepts only text there. Returns the others.
-pub fn write(plan: &Plan, value: &mut Value, numbers: Vec<Written>) -> Vec<Written> {
+pub fn write(plan: &ArgumentPlan, value: &mut Value, numbers: Vec<Written>) -> Vec<Written> {
     let mut left = Vec::new();
     for (path, digits) in numbers {
         let is_text = wants_text(plan, &path);
@@ -24,21 +24,21 @@ pub fn write(plan: &Plan, value: &mut Value, numbers: Vec<Written>) -> Vec<Writt
 }
 
 /// Whether the schema at the end of a path accepts texts and no numbers.
-fn wants_text(plan: &Plan, path: &[Value]) -> bool {
+fn wants_text(plan: &ArgumentPlan, path: &[Value]) -> bool {
     let mut ids: Vec<NodeId> = vec![0];
     for step in path {
         let beside = plan.beside(&ids);
         ids = plan.below(&beside, &own_step(plan, &beside, step));
     }
     let possible = |id: &NodeId| plan.node(*id).possible;
-    ids.iter().any(|id| possible(id).contains(Types::STRING))
+    ids.iter().any(|id| possible(id).contains(ValueTypeSet::STRING))
         && ids
             .iter()
-            .all(|id| possible(id).and(Types::NUMBER) == Types::NONE)
+            .all(|id| possible(id).and(ValueTypeSet::NUMBER) == ValueTypeSet::NONE)
 }
 
 /// Returns the server's name for a key that was sent with a published name.
-fn own_step(plan: &Plan, beside: &[NodeId], step: &Value) -> Value {
+fn own_step(plan: &ArgumentPlan, beside: &[NodeId], step: &Value) -> Value {
     let own = step.as_str().and_then(|key| {
         let is_known = |id: &NodeId| plan.node(*id).properties.contains_key(key);
         let own = plan.renaming.names.own(key);

@@ -5,7 +5,7 @@ use serde_json::{Number, Value};
 
 use super::{
     body,
-    types::{Types, same},
+    types::{ValueTypeSet, same},
 };
 use crate::json;
 
@@ -18,13 +18,13 @@ type Conversion = fn(&Value) -> Option<Value>;
 /// Converts a value to the first of `types` that accepts it, within `choices` if there are any.
 ///
 /// Never converts to a string or to null.
-pub fn toward(value: &Value, types: Types, choices: Option<&[Value]>) -> Option<Value> {
-    let attempts: [(Types, Conversion); 5] = [
-        (Types::INTEGER, |value| integer(value).map(Value::Number)),
-        (Types::NUMBER, |value| number(value).map(Value::Number)),
-        (Types::BOOLEAN, |value| boolean(value).map(Value::Bool)),
-        (Types::ARRAY, |value| parse(value).filter(Value::is_array)),
-        (Types::OBJECT, |value| parse(value).filter(Value::is_object)),
+pub fn toward(value: &Value, types: ValueTypeSet, choices: Option<&[Value]>) -> Option<Value> {
+    let attempts: [(ValueTypeSet, Conversion); 5] = [
+        (ValueTypeSet::INTEGER, |value| integer(value).map(Value::Number)),
+        (ValueTypeSet::NUMBER, |value| number(value).map(Value::Number)),
+        (ValueTypeSet::BOOLEAN, |value| boolean(value).map(Value::Bool)),
+        (ValueTypeSet::ARRAY, |value| parse(value).filter(Value::is_array)),
+        (ValueTypeSet::OBJECT, |value| parse(value).filter(Value::is_object)),
     ];
     attempts
         .iter()

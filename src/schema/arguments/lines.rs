@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     advice::{in_words, place},
-    refusal::{Detail, Refusal},
+    refusal::{ValidationDetail, ArgumentError},
 };
 
 /// How much of what was sent is repeated, in characters of JSON.
@@ -18,7 +18,7 @@ const SIGNS: [(&str, &str); 4] = [
     ("greater than ", "> "),
 ];
 
-impl Refusal {
+impl ArgumentError {
     /// Whether it is about single arguments, and not about all of them together.
     pub fn is_of_arguments(&self) -> bool {
         match self {
@@ -58,7 +58,7 @@ impl Refusal {
 }
 
 /// One fault.
-fn of_detail(detail: &Detail) -> String {
+fn of_detail(detail: &ValidationDetail) -> String {
     let (name, path) = match detail.loc.split_last() {
         Some((last, rest)) if !rest.is_empty() => (last, rest.get(1..).unwrap_or_default()),
         _ => return whole(detail),
@@ -87,7 +87,7 @@ fn of_detail(detail: &Detail) -> String {
 }
 
 /// What is wrong with all of them together.
-fn whole(detail: &Detail) -> String {
+fn whole(detail: &ValidationDetail) -> String {
     if detail.input.is_null() {
         return "the arguments should be a JSON object".to_owned();
     }

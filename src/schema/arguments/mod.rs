@@ -32,21 +32,21 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use self::{
-    body::Sent,
-    counted::{Counted, Seen},
-    plan::Plan,
-    refusal::Detail,
-    rename::Renaming,
-    settle::Settle,
+    body::ParsedArguments,
+    counted::{MeteredJson, MeteredValue},
+    plan::ArgumentPlan,
+    refusal::ValidationDetail,
+    rename::ArgumentRenaming,
+    settle::ArgumentRepair,
 };
 use super::{
-    Habits, contradictions,
-    meter::{Budget, within},
-    names::Names,
+    SchemaFlavor, contradictions,
+    meter::{StepBudget, within},
+    names::ArgumentNames,
 };
 use crate::json;
 
-pub use self::refusal::Refusal;
+pub use self::refusal::ArgumentError;
 
 /// The key in which callers may wrap their arguments.
 const WRAPPER: &str = "arguments";
@@ -91,7 +91,7 @@ pub const BODY_VALUES_MAX: usize = 200_000;
 
 /// How much work a check may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effort {
+pub enum CheckEffort {
     /// On a shared thread, for a schema that was recently costly: enough for a few simple arguments.
     Minimal,
     /// On a shared thread: less than half a millisecond.
@@ -104,19 +104,19 @@ pub enum Effort {
 #[derive(Debug)]
 pub struct ArgumentSchema {
     /// The parts of the schema, and how values are settled.
-    plan: Plan,
+    plan: ArgumentPlan,
     /// The validator; `None` if any object is accepted.
-    validator: Option<jsonschema::Validator<Counted>>,
+    validator: Option<jsonschema::Validator<MeteredJson>>,
     /// Whether the tool has an argument that is named [`WRAPPER`] itself.
     takes_wrapper: bool,
     /// The longest string that the schema's patterns are applied to, in bytes.
     text_bytes_max: usize,
     /// How arguments are corrected.
-    habits: Habits,
+    habits: SchemaFlavor,
 }
 
 /// Valid arguments.
-struct Fit {
+struct ValidArguments {
     /// The arguments for the server.
     arguments: Map<String, Value>,
     /// Whether a number became a text, possibly with other digits than were sent.
@@ -133,7 +133,7 @@ impl ArgumentSchema {
     /// `$schema` names, or 2020-12.
     ///
     /// A schema that exceeds its share of `steps_left` accepts any object too. The steps used are subtracted.
-    pub fn compile(schema: &Value, steps_left: &mut u64, habits: Habits) -> (Self, Vec<String>) {
+    pub fn compile(schema: &Value, steps_left: &mut u64, habits: SchemaFlavor) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
         if json::count_values(schema) > SCHEMA_VALUES_MAX {
             let warning = format!(
@@ -141,9 +141,9 @@ impl ArgumentSchema {
             );
             return (Self::any_object(), vec![warning]);
         }
-        let budget = Budget {
+        let budget = StepBudget {
             time: Some(COMPILE_TIME),
-            ..Budget::steps(COMPILE_STEPS.min(*steps_left))
+            ..StepBudget::steps(COMPILE_STEPS.min(*steps_left))
         };
         let (compiled, used) = within(budget, || Self::compiled(schema, habits, &mut warnings));
         *steps_left = steps_left.saturating_sub(used);
@@ -157,14 +157,14 @@ impl ArgumentSchema {
     }
 
     /// Returns the compiled schema, or `None` if any object is accepted.
-    fn compiled(schema: &Value, habits: Habits, warnings: &mut Vec<String>) -> Option<Self> {
-        let names = Names::of(schema);
+    fn compiled(schema: &Value, habits: SchemaFlavor, warnings: &mut Vec<String>) -> Option<Self> {
+        let names = ArgumentNames::of(schema);
         // Publishing the schema reports this.
         let loosened = contradictions::loosened(schema, &mut Vec::new());
         let repaired = repair::repair(&loosened, warnings)?;
-        let mut plan = Plan::compile(repaired.schema, repaired.draft, warnings);
+        let mut plan = ArgumentPlan::compile(repaired.schema, repaired.draft, warnings);
         plan.helps = habits.helps;
-        plan.renaming = Renaming::new(names, &plan);
+        plan.renaming = ArgumentRenaming::new(names, &plan);
         Some(Self {
             takes_wrapper: plan.has_property(WRAPPER),
             plan,
@@ -182,11 +182,11 @@ impl ArgumentSchema {
     /// Accepts any object unchanged.
     fn any_object() -> Self {
         Self {
-            plan: Plan::any(),
+            plan: ArgumentPlan::any(),
             validator: None,
             takes_wrapper: false,
             text_bytes_max: usize::MAX,
-            habits: Habits::MCPO,
+            habits: SchemaFlavor::MCPO,
         }
     }
 
@@ -195,38 +195,38 @@ impl ArgumentSchema {
     /// The content of the body counts, not its header. An empty body and `null` mean `{}` if no argument is
     /// required. Arguments may be wrapped: `{"arguments": {…}}`.
     ///
-    /// With less than full effort, [`Refusal::TooCostly`] means only that a full check is needed.
-    pub fn accept(&self, body: &[u8], effort: Effort) -> Result<Map<String, Value>, Refusal> {
+    /// With less than full effort, [`ArgumentError::TooCostly`] means only that a full check is needed.
+    pub fn accept(&self, body: &[u8], effort: CheckEffort) -> Result<Map<String, Value>, ArgumentError> {
         if body.len() > LIGHT_BYTES_MAX {
-            if effort != Effort::Full {
-                return Err(Refusal::TooCostly);
+            if effort != CheckEffort::Full {
+                return Err(ArgumentError::TooCostly);
             }
             if json::values_at_most(body) > BODY_VALUES_MAX {
-                return Err(Refusal::TooManyValues(BODY_VALUES_MAX));
+                return Err(ArgumentError::TooManyValues(BODY_VALUES_MAX));
             }
         }
         let budget = self.budget(effort, body.len());
         let (outcome, _) = within(budget, || self.accept_within(body));
-        let outcome = outcome.unwrap_or(Err(Refusal::TooCostly));
+        let outcome = outcome.unwrap_or(Err(ArgumentError::TooCostly));
         outcome.map_err(|refusal| self.advised(refusal, body))
     }
 
     /// Returns the budget for checking this many bytes.
-    fn budget(&self, effort: Effort, bytes: usize) -> Budget {
+    fn budget(&self, effort: CheckEffort, bytes: usize) -> StepBudget {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         match effort {
-            Effort::Minimal | Effort::Light => Budget {
+            CheckEffort::Minimal | CheckEffort::Light => StepBudget {
                 text_bytes_max: self.text_bytes_max / LIGHT_TEXT_DIVISOR,
-                ..Budget::steps(if effort == Effort::Light {
+                ..StepBudget::steps(if effort == CheckEffort::Light {
                     LIGHT_STEPS
                 } else {
                     MINIMAL_STEPS
                 })
             },
-            Effort::Full => Budget {
+            CheckEffort::Full => StepBudget {
                 time: Some(FULL_TIME),
                 text_bytes_max: self.text_bytes_max,
-                ..Budget::steps(
+                ..StepBudget::steps(
                     bytes
                         .saturating_mul(FULL_STEPS_PER_BYTE)
                         .saturating_add(FULL_STEPS),
@@ -236,10 +236,10 @@ impl ArgumentSchema {
     }
 
     /// Does the work of [`ArgumentSchema::accept`] within a budget.
-    fn accept_within(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    fn accept_within(&self, body: &[u8]) -> Result<Map<String, Value>, ArgumentError> {
         let Some(value) = self.read(body)? else {
             let nothing = Value::Object(Map::new());
-            let fit = self.judge(nothing).map_err(|_| Refusal::missing_body())?;
+            let fit = self.judge(nothing).map_err(|_| ArgumentError::missing_body())?;
             return Ok(fit.arguments);
         };
         let (value, inner) = self.unwrap(value);
@@ -256,20 +256,20 @@ impl ArgumentSchema {
     }
 
     /// Returns valid arguments, unless one of their names is a misspelling or unknown names are rejected.
-    fn taken(&self, fit: Fit, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    fn taken(&self, fit: ValidArguments, body: &[u8]) -> Result<Map<String, Value>, ArgumentError> {
         if fit.is_strayed && self.habits.helps {
             let sent = self.sent(body)?;
             let refused = strays::find(&self.plan, &sent)
                 .into_iter()
                 .filter(|stray| stray.slip.is_some() || self.habits.refuses_unknown);
-            let details: Vec<Detail> = refused
+            let details: Vec<ValidationDetail> = refused
                 .map(|stray| {
                     let input = sent.pointer(&stray.pointer()).unwrap_or(&Value::Null);
-                    Detail::stray(&stray, input)
+                    ValidationDetail::stray(&stray, input)
                 })
                 .collect();
             if !details.is_empty() {
-                return Err(Refusal::invalid(details));
+                return Err(ArgumentError::invalid(details));
             }
         }
         if fit.is_restyled {
@@ -279,7 +279,7 @@ impl ArgumentSchema {
     }
 
     /// Returns the arguments as sent, but with the server's names and without a wrapper.
-    fn sent(&self, body: &[u8]) -> Result<Value, Refusal> {
+    fn sent(&self, body: &[u8]) -> Result<Value, ArgumentError> {
         let (mut sent, _) = self.unwrap(self.read(body)?.unwrap_or_default());
         if let Some(object) = sent.as_str().and_then(lax::parse_object) {
             sent = object;
@@ -289,14 +289,14 @@ impl ArgumentSchema {
     }
 
     /// Adds published names and a sentence for models to a refusal, unless mcpo's conventions apply.
-    fn advised(&self, mut refusal: Refusal, body: &[u8]) -> Refusal {
+    fn advised(&self, mut refusal: ArgumentError, body: &[u8]) -> ArgumentError {
         if !self.habits.helps {
             return refusal;
         }
         let plan = &self.plan;
         match &mut refusal {
-            Refusal::InvalidJson { said, message } => *message = Some(advice::of_body(plan, said)),
-            Refusal::Invalid { details, message } => {
+            ArgumentError::InvalidJson { said, message } => *message = Some(advice::of_body(plan, said)),
+            ArgumentError::Invalid { details, message } => {
                 for step in details.iter_mut().flat_map(|detail| &mut detail.loc) {
                     if let Some(published) = step
                         .as_str()
@@ -305,22 +305,22 @@ impl ArgumentSchema {
                         *step = Value::from(published);
                     }
                 }
-                let budget = Budget::steps(EXPLAIN_STEPS);
+                let budget = StepBudget::steps(EXPLAIN_STEPS);
                 let (told, _) = within(budget, || {
                     let sent = self.sent(body).unwrap_or_default();
                     advice::of_mistakes(plan, details, &sent)
                 });
                 *message = told.ok();
             }
-            Refusal::TooCostly | Refusal::TooManyValues(_) => {}
+            ArgumentError::TooCostly | ArgumentError::TooManyValues(_) => {}
         }
         refusal
     }
 
     /// Parses a body; `None` for an empty one. An integer that does not fit 64 bits is rejected if the server
     /// would receive a different number.
-    fn read(&self, body: &[u8]) -> Result<Option<Value>, Refusal> {
-        let Some(Sent {
+    fn read(&self, body: &[u8]) -> Result<Option<Value>, ArgumentError> {
+        let Some(ParsedArguments {
             mut value,
             mut long,
         }) = body::parse(body)?
@@ -333,7 +333,7 @@ impl ArgumentSchema {
         if long.is_empty() {
             Ok(Some(value))
         } else {
-            Err(Refusal::long_integers(long))
+            Err(ArgumentError::long_integers(long))
         }
     }
 
@@ -368,7 +368,7 @@ impl ArgumentSchema {
 
     /// Settles and validates parsed arguments.
     #[cfg(test)]
-    pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
+    pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, ArgumentError> {
         self.judge(arguments)
             .map(|fit| fit.arguments)
             .map_err(|refused| self.refusal(&refused, &refused))
@@ -391,7 +391,7 @@ impl ArgumentSchema {
     }
 
     /// Settles and validates once. Rejected arguments are returned as settled.
-    fn judge(&self, mut value: Value) -> Result<Fit, Value> {
+    fn judge(&self, mut value: Value) -> Result<ValidArguments, Value> {
         // Some models encode the arguments twice.
         if let Value::String(text) = &value
             && let Some(object) = lax::parse_object(text)
@@ -401,16 +401,16 @@ impl ArgumentSchema {
         self.plan.renaming.restore(&self.plan, 0, &mut value);
         // Only a default can make valid arguments invalid.
         let spare = self.plan.defaults_may_conflict().then(|| value.clone());
-        let mut settle = Settle::new(&self.plan, true);
+        let mut settle = ArgumentRepair::new(&self.plan, true);
         settle.root(&mut value);
         let checked = match (self.checked(value), spare) {
             (Err(_), Some(mut bare)) if settle.filled() => {
-                Settle::new(&self.plan, false).root(&mut bare);
+                ArgumentRepair::new(&self.plan, false).root(&mut bare);
                 self.checked(bare)
             }
             (outcome, _) => outcome,
         };
-        checked.map(|arguments| Fit {
+        checked.map(|arguments| ValidArguments {
             arguments,
             is_restyled: settle.restyled(),
             is_strayed: settle.strayed(),
@@ -434,7 +434,7 @@ impl ArgumentSchema {
     fn is_valid(&self, value: &Value) -> bool {
         self.validator
             .as_ref()
-            .is_none_or(|validator| validator.is_valid(Seen(value)))
+            .is_none_or(|validator| validator.is_valid(MeteredValue(value)))
     }
 
     /// Returns the arguments that are invalid on their own.
@@ -451,20 +451,20 @@ impl ArgumentSchema {
     }
 
     /// Explains what is wrong with settled arguments, and shows them as `sent`.
-    fn refusal(&self, settled: &Value, sent: &Value) -> Refusal {
+    fn refusal(&self, settled: &Value, sent: &Value) -> ArgumentError {
         match &self.validator {
-            _ if !settled.is_object() => Refusal::not_an_object(sent),
+            _ if !settled.is_object() => ArgumentError::not_an_object(sent),
             Some(validator) if self.plan.can_explain(settled) => {
-                let budget = Budget {
+                let budget = StepBudget {
                     counts_copies: true,
-                    ..Budget::steps(EXPLAIN_STEPS)
+                    ..StepBudget::steps(EXPLAIN_STEPS)
                 };
                 let (told, _) = within(budget, || {
-                    Refusal::of(validator, self.plan.schema(), settled, sent)
+                    ArgumentError::of(validator, self.plan.schema(), settled, sent)
                 });
-                told.unwrap_or_else(|_spent| Refusal::of_properties(&self.misfits(settled), sent))
+                told.unwrap_or_else(|_spent| ArgumentError::of_properties(&self.misfits(settled), sent))
             }
-            _ => Refusal::of_properties(&self.misfits(settled), sent),
+            _ => ArgumentError::of_properties(&self.misfits(settled), sent),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Paths`]: counts how many paths lead from a schema to subschemas for the same value.
+//! [`SchemaPathCounter`]: counts how many paths lead from a schema to subschemas for the same value.
 
 use std::collections::HashMap;
 
@@ -11,14 +11,14 @@ use crate::schema::meter::charge;
 pub(super) const PATHS_MAX: u64 = 256;
 
 /// Counts the paths from a schema to subschemas for the same value.
-pub(super) struct Paths<'d> {
+pub(super) struct SchemaPathCounter<'d> {
     /// The document.
     pub(super) document: &'d Value,
     /// The number of paths for each schema, by its address; one while it is being counted.
     pub(super) known: HashMap<usize, u64>,
 }
 
-impl<'d> Paths<'d> {
+impl<'d> SchemaPathCounter<'d> {
     /// Returns the number of paths from one schema, including itself.
     pub(super) fn of(&mut self, schema: &'d Value) -> u64 {
         charge(1);

@@ -1,4 +1,4 @@
-//! [`Plan`]: the steps that settle a value, derived from a schema.
+//! [`ArgumentPlan`]: the steps that settle a value, derived from a schema.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,11 +12,11 @@ use crate::schema::meter::charge;
 
 use super::{
     branch,
-    counted::Counted,
-    rename::Renaming,
+    counted::MeteredJson,
+    rename::ArgumentRenaming,
     repair::pointer_of,
-    survey::Survey,
-    types::{Types, same},
+    survey::ArgumentPlanBuilder,
+    types::{ValueTypeSet, same},
 };
 
 /// The index of a node in a plan.
@@ -31,42 +31,42 @@ const BRANCH_VALUES_MAX: usize = 4_000_000;
 
 /// The steps that settle a value. Node 0 is the root.
 #[derive(Debug)]
-pub struct Plan {
+pub struct ArgumentPlan {
     /// The original schema.
     schema: Value,
     /// The dialect of `schema`.
     draft: Draft,
     /// One node for each schema that can apply to a value, by [`NodeId`].
-    nodes: Vec<Node>,
-    /// See [`Plan::defaults_may_conflict`].
+    nodes: Vec<PlanNode>,
+    /// See [`ArgumentPlan::defaults_may_conflict`].
     defaults_may_conflict: bool,
-    /// See [`Plan::can_explain`].
+    /// See [`ArgumentPlan::can_explain`].
     recursive_width: usize,
     /// The number of values in the schema.
     size: usize,
-    /// See [`Plan::judges_branches`].
+    /// See [`ArgumentPlan::judges_branches`].
     judges_branches: bool,
     /// Whether arguments are corrected more than mcpo does.
     pub(super) helps: bool,
     /// Maps published names back to the server's.
-    pub(super) renaming: Renaming,
+    pub(super) renaming: ArgumentRenaming,
 }
 
 /// One schema.
 #[derive(Debug)]
-pub struct Node {
+pub struct PlanNode {
     /// Its location in the document.
     pub pointer: String,
     /// The types in its `type` or of its choices.
-    pub declared: Types,
+    pub declared: ValueTypeSet,
     /// The types of valid values, considering everything. Values of other types are invalid.
-    pub possible: Types,
+    pub possible: ValueTypeSet,
     /// The types for which all values are valid.
-    pub whole: Types,
+    pub whole: ValueTypeSet,
     /// `enum`, or `const`.
     pub choices: Option<Vec<Value>>,
     /// The properties that it defines.
-    pub properties: HashMap<String, Property>,
+    pub properties: HashMap<String, PlanProperty>,
     /// The names of the properties, in the order of the schema.
     pub order: Vec<String>,
     /// The required properties, whether it defines them or not.
@@ -90,12 +90,12 @@ pub struct Node {
     /// Whether adding a key to a value here or below may make it invalid.
     pub guarded: bool,
     /// The separately compiled schema, created when a union first needs it.
-    pub(super) validator: OnceLock<Option<Validator<Counted>>>,
+    pub(super) validator: OnceLock<Option<Validator<MeteredJson>>>,
 }
 
 /// One property of an object.
 #[derive(Debug)]
-pub struct Property {
+pub struct PlanProperty {
     /// Its schema.
     pub node: NodeId,
     /// Whether the object must have it.
@@ -104,10 +104,10 @@ pub struct Property {
     pub drops_null: bool,
 }
 
-impl Plan {
+impl ArgumentPlan {
     /// Creates the plan of a schema that compiles.
     pub fn compile(schema: Value, draft: Draft, warnings: &mut Vec<String>) -> Self {
-        let nodes = Survey::of(&schema, draft);
+        let nodes = ArgumentPlanBuilder::of(&schema, draft);
         let size = size(&schema);
         let branches: usize = nodes
             .iter()
@@ -123,7 +123,7 @@ impl Plan {
             defaults_may_conflict: false,
             recursive_width: 1,
             helps: false,
-            renaming: Renaming::default(),
+            renaming: ArgumentRenaming::default(),
         };
         if plan.is_recursive() {
             let groups = plan.nodes.iter().flat_map(|node| &node.any_of);
@@ -164,12 +164,12 @@ impl Plan {
     }
 
     /// All nodes.
-    pub fn nodes(&self) -> &[Node] {
+    pub fn nodes(&self) -> &[PlanNode] {
         &self.nodes
     }
 
     /// Returns one node. All ids come from the plan itself.
-    pub fn node(&self, id: NodeId) -> &Node {
+    pub fn node(&self, id: NodeId) -> &PlanNode {
         &self.nodes[id]
     }
 
@@ -240,7 +240,7 @@ impl Plan {
         }
     }
 
-    /// Does the work of [`Plan::break_circles`] below one node; `path` is the path to it.
+    /// Does the work of [`ArgumentPlan::break_circles`] below one node; `path` is the path to it.
     fn cut_below(&mut self, id: NodeId, path: &mut Vec<NodeId>, done: &mut [bool]) {
         charge(1 + u64::try_from(path.len() / 16).unwrap_or(u64::MAX));
         if done[id] {
@@ -253,7 +253,7 @@ impl Plan {
         all_of.retain(|next| !path.contains(next));
         any_of.retain(|group| !group.iter().any(|next| path.contains(next)));
         if all_of.len() + any_of.len() < before {
-            self.nodes[id].whole = Types::NONE;
+            self.nodes[id].whole = ValueTypeSet::NONE;
         }
         for next in all_of.iter().chain(any_of.iter().flatten()) {
             self.cut_below(*next, path, done);
@@ -266,10 +266,10 @@ impl Plan {
 
     /// Determines the possible types, by removing, and the whole types, by adding.
     fn spread_types(&mut self) {
-        let own: Vec<Types> = self.nodes.iter().map(|node| node.whole).collect();
+        let own: Vec<ValueTypeSet> = self.nodes.iter().map(|node| node.whole).collect();
         for node in &mut self.nodes {
             if !node.all_of.is_empty() || !node.any_of.is_empty() {
-                node.whole = Types::NONE;
+                node.whole = ValueTypeSet::NONE;
             }
         }
         let mut changed = true;
@@ -285,16 +285,16 @@ impl Plan {
         }
     }
 
-    /// One step of [`Plan::spread_types`]; `whole` starts with the node's own types.
-    fn types_of(&self, id: NodeId, mut whole: Types) -> (Types, Types) {
+    /// One step of [`ArgumentPlan::spread_types`]; `whole` starts with the node's own types.
+    fn types_of(&self, id: NodeId, mut whole: ValueTypeSet) -> (ValueTypeSet, ValueTypeSet) {
         let node = &self.nodes[id];
         charge(1 + u64::try_from(node.all_of.len() + node.any_of.len()).unwrap_or(u64::MAX));
         let mut possible = node.possible;
-        let union = |group: &[NodeId], of: fn(&Node) -> Types| {
+        let union = |group: &[NodeId], of: fn(&PlanNode) -> ValueTypeSet| {
             charge(u64::try_from(group.len()).unwrap_or(u64::MAX));
             group
                 .iter()
-                .fold(Types::NONE, |sum, id| sum.or(of(&self.nodes[*id])))
+                .fold(ValueTypeSet::NONE, |sum, id| sum.or(of(&self.nodes[*id])))
         };
         for other in &node.all_of {
             possible = possible.and(self.nodes[*other].possible);
@@ -326,7 +326,7 @@ impl Plan {
                         "the default of `{name}` is not what its own schema allows, and is not filled in"
                     ));
                 }
-                let takes_null = self.nodes[node].possible.contains(Types::NULL);
+                let takes_null = self.nodes[node].possible.contains(ValueTypeSet::NULL);
                 if let Some(property) = self.nodes[id].properties.get_mut(&name) {
                     property.drops_null = !takes_null && (!property.required || valid.is_some());
                 }
@@ -414,14 +414,14 @@ impl Plan {
     }
 }
 
-impl Node {
+impl PlanNode {
     /// Creates a node without constraints.
     pub fn blank(pointer: String) -> Self {
         Self {
             pointer,
-            declared: Types::ALL,
-            possible: Types::ALL,
-            whole: Types::ALL,
+            declared: ValueTypeSet::ALL,
+            possible: ValueTypeSet::ALL,
+            whole: ValueTypeSet::ALL,
             choices: None,
             properties: HashMap::new(),
             order: Vec::new(),
@@ -441,7 +441,7 @@ impl Node {
 
     /// Whether its own types and choices allow a value.
     pub fn admits(&self, value: &Value) -> bool {
-        self.declared.contains(Types::of(value))
+        self.declared.contains(ValueTypeSet::of(value))
             && self
                 .choices
                 .as_ref()

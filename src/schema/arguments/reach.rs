@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::plan::{NodeId, Plan};
+use super::plan::{NodeId, ArgumentPlan};
 use crate::schema::meter::charge;
 
-impl Plan {
+impl ArgumentPlan {
     /// Returns these schemas and all that apply, or may apply, to the same value.
     pub fn beside(&self, ids: &[NodeId]) -> Vec<NodeId> {
         let mut found = Vec::new();
@@ -23,7 +23,7 @@ impl Plan {
         found
     }
 
-    /// Returns the schemas for the value under a key or an index. `beside` comes from [`Plan::beside`].
+    /// Returns the schemas for the value under a key or an index. `beside` comes from [`ArgumentPlan::beside`].
     pub fn below(&self, beside: &[NodeId], step: &Value) -> Vec<NodeId> {
         let mut found = Vec::new();
         for id in beside {

@@ -1,4 +1,4 @@
-//! [`Refusal`]: why arguments are rejected, in FastAPI's format.
+//! [`ArgumentError`]: why arguments are rejected, in FastAPI's format.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::{
     advice,
-    counted::{Counted, Seen},
+    counted::{MeteredJson, MeteredValue},
     digits::Written,
-    strays::Stray,
-    words::{self, Words},
+    strays::UnknownProperty,
+    words::{self, ErrorTranslator},
 };
 
 use crate::error_code::ErrorCode;
@@ -26,7 +26,7 @@ const INPUT_CHARS_SHOWN: usize = 200;
 
 /// Why arguments are rejected.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub enum ArgumentError {
     /// The body is not JSON: status 400, code `invalid_json`.
     #[error("{said}")]
     InvalidJson {
@@ -39,7 +39,7 @@ pub enum Refusal {
     #[error("{n} of the arguments cannot be accepted", n = .details.len())]
     Invalid {
         /// The errors, by position.
-        details: Vec<Detail>,
+        details: Vec<ValidationDetail>,
         /// A sentence for models, unless mcpo's conventions apply.
         message: Option<String>,
     },
@@ -55,7 +55,7 @@ pub enum Refusal {
 
 /// The error at one position, in pydantic's words.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Detail {
+pub struct ValidationDetail {
     /// pydantic's name of the error, such as `int_parsing`.
     pub kind: &'static str,
     /// `body`, then the keys and indices of the position.
@@ -68,7 +68,7 @@ pub struct Detail {
     pub ctx: Option<Value>,
 }
 
-impl Refusal {
+impl ArgumentError {
     /// Returns the `code` of the answer.
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -79,7 +79,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the sentence for models, if there is one in addition to [`Refusal::detail`].
+    /// Returns the sentence for models, if there is one in addition to [`ArgumentError::detail`].
     pub fn message(&self) -> Option<&str> {
         match self {
             Self::InvalidJson { message, .. } | Self::Invalid { message, .. } => message.as_deref(),
@@ -93,7 +93,7 @@ impl Refusal {
             Self::InvalidJson { .. } | Self::TooCostly | Self::TooManyValues(_) => {
                 Value::String(self.to_string())
             }
-            Self::Invalid { details, .. } => details.iter().map(Detail::to_json).collect(),
+            Self::Invalid { details, .. } => details.iter().map(ValidationDetail::to_json).collect(),
         }
     }
 
@@ -111,20 +111,20 @@ impl Refusal {
     }
 
     /// Creates the refusal for invalid arguments, without a sentence yet.
-    pub(super) fn invalid(details: Vec<Detail>) -> Self {
+    pub(super) fn invalid(details: Vec<ValidationDetail>) -> Self {
         let message = None;
         Self::Invalid { details, message }
     }
 
     /// Creates the refusal for integers that cannot be passed on unchanged.
     pub(super) fn long_integers(numbers: Vec<Written>) -> Self {
-        let detail = |(path, number)| Detail::long_integer(path, number);
+        let detail = |(path, number)| ValidationDetail::long_integer(path, number);
         Self::invalid(numbers.into_iter().take(DETAILS_MAX).map(detail).collect())
     }
 
     /// Creates the refusal for a missing body.
     pub(super) fn missing_body() -> Self {
-        Self::invalid(vec![Detail::new(
+        Self::invalid(vec![ValidationDetail::new(
             "missing",
             words::body(),
             "Field required",
@@ -134,7 +134,7 @@ impl Refusal {
 
     /// Creates the refusal for JSON that is not an object.
     pub(super) fn not_an_object(value: &Value) -> Self {
-        Self::invalid(vec![Detail::new(
+        Self::invalid(vec![ValidationDetail::new(
             words::OBJECT_TYPE.0,
             words::body(),
             words::OBJECT_TYPE.1,
@@ -144,13 +144,13 @@ impl Refusal {
 
     /// Creates the refusal for validator errors, the outermost first. Inputs are shown as `sent`.
     pub(super) fn of(
-        validator: &Validator<Counted>,
+        validator: &Validator<MeteredJson>,
         schema: &Value,
         arguments: &Value,
         sent: &Value,
     ) -> Self {
-        let words = Words { schema, sent };
-        let mut errors: Vec<_> = validator.iter_errors(Seen(arguments)).collect();
+        let words = ErrorTranslator { schema, sent };
+        let mut errors: Vec<_> = validator.iter_errors(MeteredValue(arguments)).collect();
         errors.sort_by_key(words::depth);
         let mut details = Vec::new();
         for error in &errors {
@@ -166,7 +166,7 @@ impl Refusal {
     /// Creates the refusal for arguments that nest too deeply for details: it names single invalid ones.
     pub(super) fn of_properties(names: &[&str], sent: &Value) -> Self {
         let misfit = |loc: Vec<Value>, input: &Value| {
-            Detail::new(
+            ValidationDetail::new(
                 "value_error",
                 loc,
                 "Value error, this does not fit the schema of the tool",
@@ -184,7 +184,7 @@ impl Refusal {
     }
 }
 
-impl Detail {
+impl ValidationDetail {
     /// Creates a detail without `ctx`.
     pub(super) fn new(
         kind: &'static str,
@@ -208,7 +208,7 @@ impl Detail {
     }
 
     /// Creates the detail for a key that the schema does not define.
-    pub(super) fn stray(stray: &Stray, input: &Value) -> Self {
+    pub(super) fn stray(stray: &UnknownProperty, input: &Value) -> Self {
         let mut loc = words::body();
         loc.extend(stray.path.iter().cloned());
         loc.push(Value::from(stray.name.as_str()));
@@ -244,7 +244,7 @@ impl Detail {
 
 /// Repeats the sent value, shortened if it is large.
 fn shortened(input: &Value) -> Value {
-    let mut start = Start(Vec::new());
+    let mut start = BoundedBuffer(Vec::new());
     if serde_json::to_writer(&mut start, input).is_ok() {
         return input.clone();
     }
@@ -259,9 +259,9 @@ fn shortened(input: &Value) -> Value {
 }
 
 /// A buffer for [`INPUT_BYTES_MAX`] bytes, which fails on more.
-struct Start(Vec<u8>);
+struct BoundedBuffer(Vec<u8>);
 
-impl io::Write for Start {
+impl io::Write for BoundedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = INPUT_BYTES_MAX.saturating_sub(self.0.len());
         if room == 0 {

@@ -1,24 +1,24 @@
-//! [`Renaming`]: maps published argument names back to the server's names.
+//! [`ArgumentRenaming`]: maps published argument names back to the server's names.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::plan::{NodeId, Plan};
-use crate::schema::{meter::charge, names::Names};
+use super::plan::{NodeId, ArgumentPlan};
+use crate::schema::{meter::charge, names::ArgumentNames};
 
 /// Replaces published names with the server's names.
 #[derive(Debug, Default)]
-pub struct Renaming {
+pub struct ArgumentRenaming {
     /// The names.
-    pub names: Names,
+    pub names: ArgumentNames,
     /// The names for which the plan knows a position.
     placed: HashSet<String>,
 }
 
-impl Renaming {
+impl ArgumentRenaming {
     /// Creates it from the names of a schema and their positions in a plan.
-    pub fn new(names: Names, plan: &Plan) -> Self {
+    pub fn new(names: ArgumentNames, plan: &ArgumentPlan) -> Self {
         let properties = plan.nodes().iter().flat_map(|node| node.properties.keys());
         let placed = properties.filter(|name| names.published(name).is_some());
         Self {
@@ -33,14 +33,14 @@ impl Renaming {
     }
 
     /// Renames in a value for the schema of a node. A name that the server itself defines stays.
-    pub fn restore(&self, plan: &Plan, id: NodeId, value: &mut Value) {
+    pub fn restore(&self, plan: &ArgumentPlan, id: NodeId, value: &mut Value) {
         if !self.names.is_empty() {
             self.walk(plan, &[id], value);
         }
     }
 
     /// Renames where several schemas, or one of several, apply.
-    fn walk(&self, plan: &Plan, ids: &[NodeId], value: &mut Value) {
+    fn walk(&self, plan: &ArgumentPlan, ids: &[NodeId], value: &mut Value) {
         charge(1);
         match value {
             Value::Object(members) => {
@@ -72,7 +72,7 @@ impl Renaming {
     }
 
     /// Renames the keys of one object and keeps their order.
-    fn rename(&self, plan: &Plan, ids: &[NodeId], members: &mut Map<String, Value>) {
+    fn rename(&self, plan: &ArgumentPlan, ids: &[NodeId], members: &mut Map<String, Value>) {
         let before = std::mem::take(members);
         let own: Vec<Option<String>> = before
             .keys()
@@ -88,7 +88,7 @@ impl Renaming {
     /// Returns the server's name for a key, if it differs.
     fn own(
         &self,
-        plan: &Plan,
+        plan: &ArgumentPlan,
         ids: &[NodeId],
         members: &Map<String, Value>,
         key: &str,

@@ -10,10 +10,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::{
-    counted::Counted,
-    paths::{PATHS_MAX, Paths},
+    counted::MeteredJson,
+    paths::{PATHS_MAX, SchemaPathCounter},
     patterns,
-    types::Types,
+    types::ValueTypeSet,
 };
 use crate::schema::meter::charge;
 
@@ -82,24 +82,24 @@ const IN_PLACE: &[&str] = &[
 
 /// A schema that compiles.
 #[derive(Debug)]
-pub struct Repaired {
+pub struct CompiledSchema {
     /// The schema without invalid keywords.
     pub schema: Value,
     /// Its dialect.
     pub draft: Draft,
     /// The compiled schema.
-    pub validator: Validator<Counted>,
+    pub validator: Validator<MeteredJson>,
     /// The longest string that its patterns are applied to, in bytes.
     pub text_bytes_max: usize,
 }
 
 /// Drops and reports what does not compile; `None` if nothing useful is left.
-pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
+pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<CompiledSchema> {
     let Value::Object(schema) = schema else {
         warnings.push("the tool has no input schema, any object is accepted".to_owned());
         return None;
     };
-    if !Types::declared(schema).contains(Types::OBJECT) {
+    if !ValueTypeSet::declared(schema).contains(ValueTypeSet::OBJECT) {
         warnings.push(
             "the input schema does not describe an object, any object is accepted".to_owned(),
         );
@@ -124,7 +124,7 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
     if drops_unevaluated(&mut schema) {
         warnings.push("`unevaluatedProperties` and `unevaluatedItems` of the input schema are ignored: too many schemas apply to one value".to_owned());
     }
-    let mut tidying = Tidying {
+    let mut tidying = SchemaNormalizer {
         draft,
         refs: &bad_refs,
         warnings,
@@ -147,7 +147,7 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
         );
         let error = match options(draft).build(&schema) {
             Ok(validator) => {
-                return Some(Repaired {
+                return Some(CompiledSchema {
                     schema,
                     draft,
                     validator,
@@ -170,11 +170,11 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
 }
 
 /// Returns the validation options for a dialect.
-pub fn options(draft: Draft) -> ValidationOptions<'static, Arc<dyn Retrieve>, Counted> {
+pub fn options(draft: Draft) -> ValidationOptions<'static, Arc<dyn Retrieve>, MeteredJson> {
     let patterns = PatternOptions::fancy_regex()
         .backtrack_limit(patterns::BACKTRACK_MAX)
         .size_limit(patterns::PROGRAM_BYTES_MAX);
-    jsonschema::options_for::<Counted>()
+    jsonschema::options_for::<MeteredJson>()
         .with_draft(draft)
         .offline()
         .should_validate_formats(false)
@@ -234,7 +234,7 @@ fn require_declared_only(schema: &mut Map<String, Value>, warnings: &mut Vec<Str
 
 /// The references of a document.
 #[derive(Debug, Default)]
-struct References {
+struct SchemaReferences {
     /// References without a target in the document. They are never followed.
     dangling: HashSet<String>,
     /// Whether there are any references.
@@ -242,8 +242,8 @@ struct References {
 }
 
 /// Finds the references.
-fn dangling(schema: &Value) -> References {
-    let mut found = References::default();
+fn dangling(schema: &Value) -> SchemaReferences {
+    let mut found = SchemaReferences::default();
     let mut open = vec![schema];
     while let Some(value) = open.pop() {
         charge(1);
@@ -304,7 +304,7 @@ fn has_long_chain(schema: &Value) -> bool {
 /// Removes all `unevaluated` keywords if one of them is on a schema with too many subschemas for the same
 /// value: the library compiles every path to each of them separately.
 fn drops_unevaluated(schema: &mut Value) -> bool {
-    let mut paths = Paths {
+    let mut paths = SchemaPathCounter {
         document: schema,
         known: HashMap::new(),
     };
@@ -347,11 +347,11 @@ fn drop_keywords(value: &mut Value, keywords: &[&str]) {
 }
 
 /// Converts each schema to the form of its dialect, and removes what would cost too much.
-struct Tidying<'t> {
+struct SchemaNormalizer<'t> {
     /// The dialect.
     draft: Draft,
     /// The references of the document.
-    refs: &'t References,
+    refs: &'t SchemaReferences,
     /// The warnings about removed parts.
     warnings: &'t mut Vec<String>,
     /// The number of schemas seen.
@@ -360,7 +360,7 @@ struct Tidying<'t> {
     text_bytes_max: usize,
 }
 
-impl Tidying<'_> {
+impl SchemaNormalizer<'_> {
     /// Tidies one schema and its subschemas.
     fn schema(&mut self, schema: &mut Value) {
         charge(1);

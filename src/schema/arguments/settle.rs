@@ -1,4 +1,4 @@
-//! [`Settle`]: walks a value along a [`Plan`] and changes it in place.
+//! [`ArgumentRepair`]: walks a value along a [`ArgumentPlan`] and changes it in place.
 //!
 //! The invariant: only values that would be invalid are changed, and defaults are added.
 
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     json,
-    schema::meter::{Budget, charge, charge_each, give_up, per, within},
+    schema::meter::{StepBudget, charge, charge_each, give_up, per, within},
 };
 
 use super::{
     branch, lax,
-    plan::{Node, NodeId, Plan, Property, depth},
-    types::Types,
+    plan::{PlanNode, NodeId, ArgumentPlan, PlanProperty, depth},
+    types::ValueTypeSet,
 };
 
 /// The maximum number of values that are copied to try the branches of unions, in one call.
@@ -24,13 +24,13 @@ const DEFAULT_VALUES_MAX: u64 = 500_000;
 
 /// One walk.
 #[derive(Debug)]
-pub struct Settle<'p> {
+pub struct ArgumentRepair<'p> {
     /// The plan.
-    plan: &'p Plan,
+    plan: &'p ArgumentPlan,
     /// Whether to fill in defaults.
     fill: bool,
     /// What the walk found.
-    noted: Noted,
+    noted: RepairFindings,
     /// The rest of [`TRIAL_VALUES_MAX`].
     trials: usize,
     /// The current nesting depth in the value.
@@ -41,7 +41,7 @@ pub struct Settle<'p> {
 
 /// What a walk found.
 #[derive(Debug, Default)]
-struct Noted {
+struct RepairFindings {
     /// Whether a default was filled in.
     filled: bool,
     /// Whether a number with a fraction became a text, possibly with other digits than were sent.
@@ -50,13 +50,13 @@ struct Noted {
     strayed: bool,
 }
 
-impl<'p> Settle<'p> {
+impl<'p> ArgumentRepair<'p> {
     /// Prepares a walk.
-    pub fn new(plan: &'p Plan, fill: bool) -> Self {
+    pub fn new(plan: &'p ArgumentPlan, fill: bool) -> Self {
         Self {
             plan,
             fill,
-            noted: Noted::default(),
+            noted: RepairFindings::default(),
             trials: TRIAL_VALUES_MAX,
             depth: 0,
             defaults: DEFAULT_VALUES_MAX,
@@ -124,23 +124,23 @@ impl<'p> Settle<'p> {
 
     /// Corrects what mcpo rejects although it is unambiguous: a number instead of a text, or one value
     /// instead of a list.
-    fn helped(&mut self, node: &Node, value: &Value) -> Option<Value> {
+    fn helped(&mut self, node: &PlanNode, value: &Value) -> Option<Value> {
         if !self.plan.helps {
             return None;
         }
-        if node.declared.contains(Types::STRING)
+        if node.declared.contains(ValueTypeSet::STRING)
             && let Some(text) = lax::text(value, node.choices.as_deref())
         {
             self.noted.restyled |= value.is_f64();
             return Some(text);
         }
-        let is_list = node.declared.contains(Types::ARRAY) && node.prefix.is_empty();
+        let is_list = node.declared.contains(ValueTypeSet::ARRAY) && node.prefix.is_empty();
         let is_doubtful = value.is_null() || lax::is_blank(value);
         if !is_list || is_doubtful || value.is_array() {
             return None;
         }
         charge_each(value);
-        let item = match lax::toward(value, Types::OBJECT, None) {
+        let item = match lax::toward(value, ValueTypeSet::OBJECT, None) {
             Some(object) if !self.takes_item(node, value) => object,
             _ if lax::looks_like_json(value) => return None,
             _ => value.clone(),
@@ -153,19 +153,19 @@ impl<'p> Settle<'p> {
     }
 
     /// Whether values of the type of `value` may be items of a list. A number may then become a text.
-    fn takes_item(&self, node: &Node, value: &Value) -> bool {
+    fn takes_item(&self, node: &PlanNode, value: &Value) -> bool {
         let possible = node
             .items
-            .map_or(Types::ALL, |items| self.plan.node(items).possible);
-        possible.contains(Types::of(value))
-            || (value.is_number() && possible.contains(Types::STRING))
+            .map_or(ValueTypeSet::ALL, |items| self.plan.node(items).possible);
+        possible.contains(ValueTypeSet::of(value))
+            || (value.is_number() && possible.contains(ValueTypeSet::STRING))
     }
 
     /// Replaces an empty text with null if text is not allowed, and null is allowed or dropped.
-    fn blank(&self, property: &Property, value: &mut Value) {
+    fn blank(&self, property: &PlanProperty, value: &mut Value) {
         let possible = self.plan.node(property.node).possible;
-        let is_none = possible.contains(Types::NULL) || property.drops_null;
-        if self.plan.helps && is_none && !possible.contains(Types::STRING) && lax::is_blank(value) {
+        let is_none = possible.contains(ValueTypeSet::NULL) || property.drops_null;
+        if self.plan.helps && is_none && !possible.contains(ValueTypeSet::STRING) && lax::is_blank(value) {
             *value = Value::Null;
         }
     }
@@ -206,7 +206,7 @@ impl<'p> Settle<'p> {
         for (name, default) in &node.defaults {
             charge(1);
             if !members.contains_key(name) {
-                let (copied, used) = within(Budget::steps(self.defaults), || charge_each(default));
+                let (copied, used) = within(StepBudget::steps(self.defaults), || charge_each(default));
                 self.defaults -= used;
                 if copied.is_err() {
                     give_up();
@@ -222,11 +222,11 @@ impl<'p> Settle<'p> {
     fn union(&mut self, group: &[NodeId], value: &mut Value) {
         let plan = self.plan;
         charge(u64::try_from(group.len()).unwrap_or(u64::MAX));
-        let kind = Types::of(value);
+        let kind = ValueTypeSet::of(value);
         let is_container = value.is_array() || value.is_object();
         if group.iter().any(|id| plan.node(*id).whole.contains(kind)) {
-            let possible = |sum: Types, id: &NodeId| sum.or(plan.node(*id).possible);
-            unfraction(group.iter().fold(Types::NONE, possible), value);
+            let possible = |sum: ValueTypeSet, id: &NodeId| sum.or(plan.node(*id).possible);
+            unfraction(group.iter().fold(ValueTypeSet::NONE, possible), value);
             return;
         }
         let mut candidates = group
@@ -260,7 +260,7 @@ impl<'p> Settle<'p> {
 }
 
 /// Changes `5.0` to `5` if only whole numbers are possible.
-fn unfraction(possible: Types, value: &mut Value) {
+fn unfraction(possible: ValueTypeSet, value: &mut Value) {
     if let Value::Number(number) = value
         && possible.whole_only()
         && let Some(whole) = lax::whole(number)

@@ -1,10 +1,10 @@
-//! [`Stray`]: keys of arguments that the schema does not define at their position.
+//! [`UnknownProperty`]: keys of arguments that the schema does not define at their position.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::plan::{NodeId, Plan};
+use super::plan::{NodeId, ArgumentPlan};
 use crate::{near, schema::meter::charge};
 
 /// The maximum number of reported keys.
@@ -15,7 +15,7 @@ const COMPARED_MAX: usize = 200;
 
 /// A key that the schema does not define.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stray {
+pub struct UnknownProperty {
     /// The keys and indices of the object.
     pub path: Vec<Value>,
     /// The key.
@@ -26,7 +26,7 @@ pub struct Stray {
     pub near: Option<String>,
 }
 
-impl Stray {
+impl UnknownProperty {
     /// Returns the JSON pointer of its value.
     pub fn pointer(&self) -> String {
         let last = Value::from(self.name.as_str());
@@ -41,8 +41,8 @@ impl Stray {
 }
 
 /// Finds unknown keys. Schemas that allow other names have none.
-pub fn find(plan: &Plan, value: &Value) -> Vec<Stray> {
-    let mut search = Search {
+pub fn find(plan: &ArgumentPlan, value: &Value) -> Vec<UnknownProperty> {
+    let mut search = UnknownPropertySearch {
         plan,
         path: Vec::new(),
         found: Vec::new(),
@@ -52,13 +52,13 @@ pub fn find(plan: &Plan, value: &Value) -> Vec<Stray> {
 }
 
 /// The walk along a value.
-struct Search<'p> {
-    plan: &'p Plan,
+struct UnknownPropertySearch<'p> {
+    plan: &'p ArgumentPlan,
     path: Vec<Value>,
-    found: Vec<Stray>,
+    found: Vec<UnknownProperty>,
 }
 
-impl Search<'_> {
+impl UnknownPropertySearch<'_> {
     /// Searches one value and its children.
     fn value(&mut self, ids: &[NodeId], value: &Value) {
         charge(1);
@@ -121,7 +121,7 @@ impl Search<'_> {
                 || near::nearest(key, shown, 1).first().copied(),
                 |slip| Some(self.plan.renaming.shown(slip)),
             );
-            self.found.push(Stray {
+            self.found.push(UnknownProperty {
                 path: self.path.clone(),
                 name: key.clone(),
                 slip: slip.map(|slip| self.plan.renaming.shown(slip).to_owned()),
@@ -132,7 +132,7 @@ impl Search<'_> {
 }
 
 /// Returns the argument names of these schemas, without duplicates, in order.
-pub fn names<'p>(plan: &'p Plan, ids: &[NodeId]) -> Vec<&'p str> {
+pub fn names<'p>(plan: &'p ArgumentPlan, ids: &[NodeId]) -> Vec<&'p str> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     for id in ids {

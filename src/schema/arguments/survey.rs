@@ -1,4 +1,4 @@
-//! [`Survey`]: converts a schema, with all its references, to the nodes of a plan.
+//! [`ArgumentPlanBuilder`]: converts a schema, with all its references, to the nodes of a plan.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use crate::schema::meter::{charge, per};
 
 use super::{
-    plan::{Node, NodeId, Property},
+    plan::{PlanNode, NodeId, PlanProperty},
     repair::pointer_of,
-    types::Types,
+    types::ValueTypeSet,
 };
 
 /// Keywords that constrain values of any type.
@@ -100,20 +100,20 @@ const OPENERS: &[&str] = &[
 ];
 
 /// The walk that creates the nodes.
-pub struct Survey<'s> {
+pub struct ArgumentPlanBuilder<'s> {
     /// The document.
     schema: &'s Value,
     /// Its dialect.
     draft: Draft,
     /// The nodes so far.
-    nodes: Vec<Node>,
+    nodes: Vec<PlanNode>,
     /// The node of each JSON pointer.
     places: HashMap<String, NodeId>,
 }
 
-impl<'s> Survey<'s> {
+impl<'s> ArgumentPlanBuilder<'s> {
     /// Returns the nodes of a schema, the root first.
-    pub fn of(schema: &'s Value, draft: Draft) -> Vec<Node> {
+    pub fn of(schema: &'s Value, draft: Draft) -> Vec<PlanNode> {
         let mut survey = Self {
             schema,
             draft,
@@ -132,12 +132,12 @@ impl<'s> Survey<'s> {
         }
         let id = self.nodes.len();
         self.places.insert(pointer.to_owned(), id);
-        self.nodes.push(Node::blank(pointer.to_owned()));
+        self.nodes.push(PlanNode::blank(pointer.to_owned()));
         match self.schema.pointer(pointer) {
             Some(Value::Object(schema)) => self.nodes[id] = self.read(pointer, schema),
             Some(Value::Bool(false)) => {
-                self.nodes[id].possible = Types::NONE;
-                self.nodes[id].whole = Types::NONE;
+                self.nodes[id].possible = ValueTypeSet::NONE;
+                self.nodes[id].whole = ValueTypeSet::NONE;
             }
             _ => {}
         }
@@ -145,8 +145,8 @@ impl<'s> Survey<'s> {
     }
 
     /// Reads one schema.
-    fn read(&mut self, pointer: &str, schema: &Map<String, Value>) -> Node {
-        let mut node = Node::blank(pointer.to_owned());
+    fn read(&mut self, pointer: &str, schema: &Map<String, Value>) -> PlanNode {
+        let mut node = PlanNode::blank(pointer.to_owned());
         let reference = schema.get("$ref").and_then(Value::as_str);
         let target = reference.and_then(pointer_of);
         let is_elsewhere = reference.is_some() && target.is_none();
@@ -160,7 +160,7 @@ impl<'s> Survey<'s> {
         node.read_types(schema);
         self.read_object(&mut node, schema);
         if is_elsewhere {
-            node.whole = Types::NONE;
+            node.whole = ValueTypeSet::NONE;
             node.opens = true;
         }
         self.read_array(&mut node, schema);
@@ -178,12 +178,12 @@ impl<'s> Survey<'s> {
         }
         node.guarded = ADDITION_JUDGES.iter().any(|key| schema.contains_key(*key));
         node.idle =
-            node.declared == Types::ALL && node.choices.is_none() && node.properties.is_empty();
+            node.declared == ValueTypeSet::ALL && node.choices.is_none() && node.properties.is_empty();
         node
     }
 
     /// Reads the keywords for objects.
-    fn read_object(&mut self, node: &mut Node, schema: &Map<String, Value>) {
+    fn read_object(&mut self, node: &mut PlanNode, schema: &Map<String, Value>) {
         let required: Vec<&str> = match schema.get("required") {
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
@@ -191,7 +191,7 @@ impl<'s> Survey<'s> {
         let properties = schema.get("properties").and_then(Value::as_object);
         for name in properties.into_iter().flat_map(Map::keys) {
             let escaped = name.replace('~', "~0").replace('/', "~1");
-            let property = Property {
+            let property = PlanProperty {
                 node: self.node(&format!("{}/properties/{escaped}", node.pointer)),
                 required: required.contains(&name.as_str()),
                 drops_null: false,
@@ -215,7 +215,7 @@ impl<'s> Survey<'s> {
     }
 
     /// Reads the keywords for arrays, including tuples of all drafts.
-    fn read_array(&mut self, node: &mut Node, schema: &Map<String, Value>) {
+    fn read_array(&mut self, node: &mut PlanNode, schema: &Map<String, Value>) {
         let (prefix, rest) = if schema.get("items").is_some_and(Value::is_array) {
             ("items", "additionalItems")
         } else {
@@ -231,7 +231,7 @@ impl<'s> Survey<'s> {
     }
 }
 
-impl Node {
+impl PlanNode {
     /// Reads `type`, `enum` and `const`, and determines the types that need no further checks.
     fn read_types(&mut self, schema: &Map<String, Value>) {
         self.choices = match (schema.get("const"), schema.get("enum")) {
@@ -239,26 +239,26 @@ impl Node {
             (None, Some(Value::Array(all))) => Some(all.clone()),
             _ => None,
         };
-        self.declared = Types::declared(schema);
+        self.declared = ValueTypeSet::declared(schema);
         if let Some(choices) = &self.choices {
-            let kinds = choices.iter().map(Types::of).fold(Types::NONE, Types::or);
+            let kinds = choices.iter().map(ValueTypeSet::of).fold(ValueTypeSet::NONE, ValueTypeSet::or);
             self.declared = self.declared.and(kinds);
         }
         self.possible = self.declared;
-        let judged = |keys: &[&str], types: Types| {
+        let judged = |keys: &[&str], types: ValueTypeSet| {
             if keys.iter().any(|key| schema.contains_key(*key)) {
                 types
             } else {
-                Types::NONE
+                ValueTypeSet::NONE
             }
         };
         self.whole = self
             .declared
-            .without(judged(JUDGES, Types::ALL))
-            .without(judged(STRING_JUDGES, Types::STRING))
-            .without(judged(NUMBER_JUDGES, Types::NUMBER))
-            .without(judged(ARRAY_JUDGES, Types::ARRAY))
-            .without(judged(OBJECT_JUDGES, Types::OBJECT));
+            .without(judged(JUDGES, ValueTypeSet::ALL))
+            .without(judged(STRING_JUDGES, ValueTypeSet::STRING))
+            .without(judged(NUMBER_JUDGES, ValueTypeSet::NUMBER))
+            .without(judged(ARRAY_JUDGES, ValueTypeSet::ARRAY))
+            .without(judged(OBJECT_JUDGES, ValueTypeSet::OBJECT));
     }
 }
 

@@ -1,15 +1,15 @@
-//! [`Types`]: a set of JSON types.
+//! [`ValueTypeSet`]: a set of JSON types.
 
 use serde_json::{Map, Number, Value};
 
 use crate::schema::meter::charge;
 
-/// A set of JSON types. A whole number is [`Types::INTEGER`], however it is written. The schema type `number`
-/// is [`Types::NUMBER`], which includes integers.
+/// A set of JSON types. A whole number is [`ValueTypeSet::INTEGER`], however it is written. The schema type `number`
+/// is [`ValueTypeSet::NUMBER`], which includes integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Types(u8);
+pub struct ValueTypeSet(u8);
 
-impl Types {
+impl ValueTypeSet {
     /// No type.
     pub const NONE: Self = Self(0);
     /// `null`.

@@ -9,7 +9,7 @@ use serde_json::{Number, Value, json};
 
 use super::{
     lax,
-    refusal::{DETAILS_MAX, Detail},
+    refusal::{DETAILS_MAX, ValidationDetail},
 };
 
 /// pydantic's error for a value that is not an object.
@@ -42,16 +42,16 @@ pub fn depth(error: &ValidationError<'_>) -> usize {
 
 /// The context of the errors.
 #[derive(Debug, Clone, Copy)]
-pub struct Words<'a> {
+pub struct ErrorTranslator<'a> {
     /// The schema of the validator.
     pub schema: &'a Value,
     /// The arguments as they were sent.
     pub sent: &'a Value,
 }
 
-impl Words<'_> {
+impl ErrorTranslator<'_> {
     /// Appends the details of one error. For a union, appends those of each branch.
-    pub fn describe(&self, error: &ValidationError<'_>, marks: &[Mark], out: &mut Vec<Detail>) {
+    pub fn describe(&self, error: &ValidationError<'_>, marks: &[Mark], out: &mut Vec<ValidationDetail>) {
         let input = self.input(error);
         let mut loc = loc(error, marks);
         match error.kind() {
@@ -70,11 +70,11 @@ impl Words<'_> {
             Kind::FalseSchema => out.push(extra(loc, input)),
             Kind::Required { property } => {
                 loc.push(property.clone());
-                out.push(Detail::new("missing", loc, "Field required", input));
+                out.push(ValidationDetail::new("missing", loc, "Field required", input));
             }
             Kind::PropertyNames { error: inner } => {
                 let msg = format!("Value error, the key {} is not allowed", inner.instance());
-                out.push(Detail::new("value_error", loc, msg, input));
+                out.push(ValidationDetail::new("value_error", loc, msg, input));
             }
             kind => out.push(plain(error, kind, &loc, input)),
         }
@@ -87,7 +87,7 @@ impl Words<'_> {
         error: &ValidationError<'_>,
         context: &[Vec<ValidationError<'static>>],
         marks: &[Mark],
-        out: &mut Vec<Detail>,
+        out: &mut Vec<ValidationDetail>,
     ) {
         let branches = self.keyword(error).and_then(Value::as_array);
         let branch = |index: usize| branches.and_then(|branches| branches.get(index));
@@ -127,7 +127,7 @@ impl Words<'_> {
         error: &ValidationError<'_>,
         kind: &TypeKind,
         marks: &[Mark],
-        out: &mut Vec<Detail>,
+        out: &mut Vec<ValidationDetail>,
     ) {
         let names: Vec<String> = match (kind, self.keyword(error)) {
             (TypeKind::Single(kind), _) => vec![kind.to_string()],
@@ -150,7 +150,7 @@ impl Words<'_> {
                 marks.push((place, type_name(name).to_owned()));
             }
             let (kind, msg) = wrong_type(name, input, self.has_properties(error));
-            out.push(Detail::new(kind, loc(error, &marks), msg, input));
+            out.push(ValidationDetail::new(kind, loc(error, &marks), msg, input));
         }
     }
 
@@ -209,8 +209,8 @@ fn wrong_type(expected: &str, input: &Value, has_properties: bool) -> (&'static 
 }
 
 /// Returns the detail for all other errors.
-fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value) -> Detail {
-    let detail = |kind, msg: String| Detail::new(kind, loc.to_vec(), msg, input);
+fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value) -> ValidationDetail {
+    let detail = |kind, msg: String| ValidationDetail::new(kind, loc.to_vec(), msg, input);
     let bound = |kind, words: &str, key: &str, limit: &Value| {
         detail(kind, format!("Input should be {words} {limit}")).with(json!({ key: limit }))
     };
@@ -286,7 +286,7 @@ fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value)
 }
 
 /// Returns the detail for a value that is not among the choices.
-fn choice(detail: impl Fn(&'static str, String) -> Detail, options: &[Value]) -> Detail {
+fn choice(detail: impl Fn(&'static str, String) -> ValidationDetail, options: &[Value]) -> ValidationDetail {
     let mut names: Vec<String> = options.iter().take(CHOICES_MAX).map(python).collect();
     let expected = if options.len() > CHOICES_MAX {
         format!("{}, … ({} in all)", names.join(", "), options.len())
@@ -302,12 +302,12 @@ fn choice(detail: impl Fn(&'static str, String) -> Detail, options: &[Value]) ->
 
 /// Returns the detail for too few or too many items.
 fn size(
-    detail: impl Fn(&'static str, String) -> Detail,
+    detail: impl Fn(&'static str, String) -> ValidationDetail,
     kind: &'static str,
     (words, key): (&str, &str),
     limit: u64,
     input: &Value,
-) -> Detail {
+) -> ValidationDetail {
     let (field, actual) = match input {
         Value::Array(items) => ("List", items.len()),
         Value::Object(members) => ("Dictionary", members.len()),
@@ -322,8 +322,8 @@ fn size(
 }
 
 /// Returns the detail for an argument that the tool does not have.
-fn extra(loc: Vec<Value>, input: &Value) -> Detail {
-    Detail::new(
+fn extra(loc: Vec<Value>, input: &Value) -> ValidationDetail {
+    ValidationDetail::new(
         "extra_forbidden",
         loc,
         "Extra inputs are not permitted",
@@ -332,8 +332,8 @@ fn extra(loc: Vec<Value>, input: &Value) -> Detail {
 }
 
 /// Returns the detail for a value where only null is allowed.
-fn none_required(loc: Vec<Value>, input: &Value) -> Detail {
-    Detail::new("none_required", loc, "Input should be None", input)
+fn none_required(loc: Vec<Value>, input: &Value) -> ValidationDetail {
+    ValidationDetail::new("none_required", loc, "Input should be None", input)
 }
 
 /// Returns `body`, the path of the instance, and the branches of unions at their positions.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{is_impossible, own_types};
-use crate::schema::{arguments::types::Types, publish::keyword::is_annotation};
+use crate::schema::{arguments::types::ValueTypeSet, publish::keyword::is_annotation};
 
 /// Loosens one schema.
 pub fn loosen(members: &mut Map<String, Value>, is_top: bool, said: &mut Vec<String>) {
@@ -27,8 +27,8 @@ fn of_another_type(
     };
     let are_foreign = !schemas.is_empty()
         && schemas.iter().all(|schema| {
-            let types = schema.as_object().map_or(Types::ALL, own_types);
-            is_impossible(schema) || own.and(types) == Types::NONE
+            let types = schema.as_object().map_or(ValueTypeSet::ALL, own_types);
+            is_impossible(schema) || own.and(types) == ValueTypeSet::NONE
         });
     if are_foreign {
         let wrong = if is_top { keyword } else { "type" };

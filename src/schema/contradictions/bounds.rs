@@ -16,7 +16,7 @@ const COUNTS: [(&str, &str); 4] = [
 const EDGES: [&str; 4] = ["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"];
 
 /// The range between the bounds of numbers.
-struct Range {
+struct NumberRange {
     least: f64,
     is_open_below: bool,
     most: f64,
@@ -36,7 +36,7 @@ pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
             ));
         }
     }
-    let range = Range::of(members);
+    let range = NumberRange::of(members);
     let is_whole = own_types(members).whole_only();
     if range.is_empty(is_whole) {
         for edge in EDGES {
@@ -66,7 +66,7 @@ pub fn admit(members: &Map<String, Value>, value: &Value) -> bool {
     match value {
         Value::Number(number) => number
             .as_f64()
-            .is_none_or(|number| Range::of(members).has(number)),
+            .is_none_or(|number| NumberRange::of(members).has(number)),
         Value::String(text) => is_within(text.chars().count(), "minLength", "maxLength"),
         Value::Array(items) => is_within(items.len(), "minItems", "maxItems"),
         Value::Object(named) => is_within(named.len(), "minProperties", "maxProperties"),
@@ -84,7 +84,7 @@ pub fn remove(members: &mut Map<String, Value>) -> bool {
     is_bounded
 }
 
-impl Range {
+impl NumberRange {
     /// Returns the bounds of a schema, including those of draft-04.
     fn of(members: &Map<String, Value>) -> Self {
         let (least, is_open_below) = edge(members, "minimum", "exclusiveMinimum", 1.0);

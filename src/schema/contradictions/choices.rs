@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{bounds, own_types};
-use crate::schema::arguments::types::{Types, same};
+use crate::schema::arguments::types::{ValueTypeSet, same};
 
 /// Loosens one schema.
 pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
@@ -29,7 +29,7 @@ fn values(members: &Map<String, Value>, keyword: &str) -> Option<Vec<Value>> {
 fn of_the_type(
     members: &mut Map<String, Value>,
     keyword: &str,
-    types: Types,
+    types: ValueTypeSet,
     said: &mut Vec<String>,
 ) {
     let Some(values) = values(members, keyword) else {
@@ -42,11 +42,11 @@ fn of_the_type(
     }
     let (fitting, others): (Vec<Value>, Vec<Value>) = values
         .into_iter()
-        .partition(|value| types.contains(Types::of(value)));
+        .partition(|value| types.contains(ValueTypeSet::of(value)));
     if others.is_empty() {
         return;
     }
-    let are_of_items = types.contains(Types::ARRAY) && !fitting.iter().any(Value::is_array);
+    let are_of_items = types.contains(ValueTypeSet::ARRAY) && !fitting.iter().any(Value::is_array);
     if are_of_items {
         members.shift_remove(keyword);
         said.push(if give_to_items(members, others) {
@@ -88,7 +88,7 @@ fn give_to_items(members: &mut Map<String, Value>, values: Vec<Value>) -> bool {
     let types = own_types(items);
     let fitting: Vec<Value> = values
         .into_iter()
-        .filter(|value| types.contains(Types::of(value)))
+        .filter(|value| types.contains(ValueTypeSet::of(value)))
         .collect();
     if fitting.is_empty() {
         return false;
@@ -118,7 +118,7 @@ fn bounds_of_choices(members: &mut Map<String, Value>, said: &mut Vec<String>) {
 }
 
 /// Handles a default that is not allowed.
-fn default(members: &mut Map<String, Value>, types: Types, said: &mut Vec<String>) {
+fn default(members: &mut Map<String, Value>, types: ValueTypeSet, said: &mut Vec<String>) {
     // Servers write `"default": null` when there is no default.
     let Some(default) = members.get("default").filter(|value| !value.is_null()) else {
         return;
@@ -127,7 +127,7 @@ fn default(members: &mut Map<String, Value>, types: Types, said: &mut Vec<String
         values(members, keyword)
             .is_none_or(|choices| choices.iter().any(|choice| same(choice, default)))
     };
-    let is_sound = types.contains(Types::of(default))
+    let is_sound = types.contains(ValueTypeSet::of(default))
         && is_choice("enum")
         && is_choice("const")
         && bounds::admit(members, default);

@@ -16,9 +16,9 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    arguments::types::Types,
+    arguments::types::ValueTypeSet,
     meter::charge,
-    publish::keyword::{Holds, holds},
+    publish::keyword::{KeywordKind, holds},
 };
 use crate::json::DEPTH_MAX;
 
@@ -52,7 +52,7 @@ fn is_deeper(value: &Value, levels: usize) -> bool {
 
 /// Loosens a schema and adds notes about the changes.
 fn loosen(schema: &mut Value, notes: &mut Vec<String>) {
-    let mut loosening = Loosening {
+    let mut loosening = SchemaLoosener {
         path: Vec::new(),
         notes: Vec::new(),
         unsaid: 0,
@@ -68,7 +68,7 @@ fn loosen(schema: &mut Value, notes: &mut Vec<String>) {
 }
 
 /// The walk over one schema.
-struct Loosening {
+struct SchemaLoosener {
     /// The path of argument names to the schema.
     path: Vec<String>,
     /// The notes so far.
@@ -77,7 +77,7 @@ struct Loosening {
     unsaid: usize,
 }
 
-impl Loosening {
+impl SchemaLoosener {
     /// Loosens one schema and its subschemas.
     fn schema(&mut self, schema: &mut Value) {
         charge(1);
@@ -100,17 +100,17 @@ impl Loosening {
     /// Loosens the schemas under one keyword.
     fn below(&mut self, keyword: &str, value: &mut Value) {
         let kind = match keyword {
-            "$defs" | "definitions" => Holds::Names,
+            "$defs" | "definitions" => KeywordKind::Names,
             _ => holds(keyword),
         };
         match (kind, value) {
-            (Holds::Schema | Holds::Items, value @ Value::Object(_)) => self.inside(keyword, value),
-            (Holds::List | Holds::Items, Value::Array(schemas)) => {
+            (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => self.inside(keyword, value),
+            (KeywordKind::List | KeywordKind::Items, Value::Array(schemas)) => {
                 for schema in schemas {
                     self.inside(keyword, schema);
                 }
             }
-            (Holds::Names | Holds::Dependencies, Value::Object(schemas)) => {
+            (KeywordKind::Names | KeywordKind::Dependencies, Value::Object(schemas)) => {
                 for (name, schema) in schemas.iter_mut() {
                     self.path.push(name.clone());
                     self.schema(schema);
@@ -149,12 +149,12 @@ impl Loosening {
 }
 
 /// Returns the types of a schema, with the additions of OpenAPI 3.0; all types if it has none.
-fn own_types(members: &Map<String, Value>) -> Types {
-    let types = Types::declared(members);
-    if types == Types::NONE {
-        Types::ALL
+fn own_types(members: &Map<String, Value>) -> ValueTypeSet {
+    let types = ValueTypeSet::declared(members);
+    if types == ValueTypeSet::NONE {
+        ValueTypeSet::ALL
     } else if members.get("nullable") == Some(&Value::Bool(true)) {
-        types.or(Types::NULL)
+        types.or(ValueTypeSet::NULL)
     } else {
         types
     }

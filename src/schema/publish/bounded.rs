@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    keyword::{Holds, holds, is_annotation, is_in_place},
+    keyword::{KeywordKind, holds, is_annotation, is_in_place},
     types::anything,
 };
 
@@ -69,7 +69,7 @@ fn cut(schema: &mut Value, levels: usize, nested: usize) -> bool {
     };
     let has_schemas = |members: &Map<String, Value>| {
         members.iter().any(|(keyword, value)| {
-            holds(keyword) != Holds::Data && !value.is_boolean() && !is_leaf(keyword, value)
+            holds(keyword) != KeywordKind::Data && !value.is_boolean() && !is_leaf(keyword, value)
         })
     };
     if (levels == 0 || nested == 0) && has_schemas(members) && !members.contains_key("$ref") {
@@ -82,11 +82,11 @@ fn cut(schema: &mut Value, levels: usize, nested: usize) -> bool {
         let mut inside =
             |schema: &mut Value| is_cut |= cut(schema, levels, nested.saturating_sub(1));
         match (holds(keyword), value) {
-            (Holds::Schema | Holds::Items, value @ Value::Object(_)) => inside(value),
-            (Holds::List | Holds::Items, Value::Array(schemas)) => {
+            (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => inside(value),
+            (KeywordKind::List | KeywordKind::Items, Value::Array(schemas)) => {
                 schemas.iter_mut().for_each(inside);
             }
-            (Holds::Names, Value::Object(schemas)) => schemas.values_mut().for_each(inside),
+            (KeywordKind::Names, Value::Object(schemas)) => schemas.values_mut().for_each(inside),
             _ => {}
         }
     }
@@ -98,7 +98,7 @@ fn is_leaf(keyword: &str, value: &Value) -> bool {
     let is_flat = |schema: &Value| {
         schema
             .as_object()
-            .is_none_or(|members| members.keys().all(|keyword| holds(keyword) == Holds::Data))
+            .is_none_or(|members| members.keys().all(|keyword| holds(keyword) == KeywordKind::Data))
     };
     match keyword {
         "items" => *value == json!({}) || is_flat(value),

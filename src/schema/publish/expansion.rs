@@ -19,7 +19,7 @@ pub fn is_finite(schema: &Value, components: &[(String, Value)]) -> bool {
     if components.is_empty() {
         return true;
     }
-    let mut reader = Reader {
+    let mut reader = ExpansionSimulator {
         components: components
             .iter()
             .map(|(name, body)| (name.as_str(), body))
@@ -31,7 +31,7 @@ pub fn is_finite(schema: &Value, components: &[(String, Value)]) -> bool {
 }
 
 /// A simulated expansion.
-struct Reader<'a> {
+struct ExpansionSimulator<'a> {
     /// The targets of references.
     components: HashMap<&'a str, &'a Value>,
     /// How many schemas may still be visited.
@@ -40,7 +40,7 @@ struct Reader<'a> {
     path: Vec<(&'a str, usize)>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ExpansionSimulator<'a> {
     /// Visits one schema. Returns `false` if the limit is exceeded.
     fn reads(&mut self, node: &'a Value, depth: usize, level: usize) -> bool {
         if self.left == 0 || depth > DEPTH_MAX {

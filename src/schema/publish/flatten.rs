@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     keyword::{descend, is_annotation, list},
-    types::Types,
+    types::SchemaTypeSet,
 };
 
 /// The transform. It works from the inside out.
 #[derive(Debug)]
-pub struct Flatten;
+pub struct FlattenTransform;
 
-impl Transform for Flatten {
+impl Transform for FlattenTransform {
     fn transform(&mut self, schema: &mut Schema) {
         descend(self, schema);
         if let Some(members) = schema.as_object_mut() {
@@ -72,7 +72,7 @@ pub fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) -> bool {
 /// Merges two values of one keyword.
 fn both(keyword: &str, own: &Value, other: &Value) -> Option<Value> {
     match keyword {
-        "type" => Types::of_names(own).and(Types::of_names(other)).to_value(),
+        "type" => SchemaTypeSet::of_names(own).and(SchemaTypeSet::of_names(other)).to_value(),
         "required" | "allOf" => {
             let mut entries = own.as_array()?.clone();
             let known: HashSet<&Value> = own.as_array()?.iter().collect();

@@ -8,8 +8,8 @@ use std::{collections::HashMap, ptr};
 use serde_json::{Map, Value, json};
 
 use super::{
-    keyword::{Holds, holds, is_converted, is_in_place},
-    refs::{Index, Target, name_of},
+    keyword::{KeywordKind, holds, is_converted, is_in_place},
+    refs::{ReferenceIndex, ReferenceTarget, name_of},
 };
 
 /// The maximum nesting depth of schemas. Each level is at most two levels of JSON, and many parsers stop at
@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 40;
 /// The maximum depth of JSON inside `default`, `enum` and other plain values.
 const DATA_DEPTH_MAX: usize = 20;
 
-/// The budget with copies, in steps of [`Inliner::spend`]. The largest known schema of a real server takes
+/// The budget with copies, in steps of [`SchemaInliner::spend`]. The largest known schema of a real server takes
 /// 1,819.
 const COPY_BUDGET: usize = 10_000;
 
@@ -31,19 +31,19 @@ const SMALL_VALUES: usize = 20;
 
 /// How to replace a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reuse {
+pub enum InlineMode {
     /// With a copy; with a named component only if the schema would contain itself.
     Copy,
     /// With a named component, unless it is small.
     Name,
-    /// Like [`Reuse::Name`], but components contain no references: for webs of references that are too large
+    /// Like [`InlineMode::Name`], but components contain no references: for webs of references that are too large
     /// for a client that expands them.
     Cut,
 }
 
 /// A schema that refers only to its components.
 #[derive(Debug)]
-pub struct Inlined {
+pub struct InlinedSchema {
     /// The schema.
     pub schema: Value,
     /// Components by name, in the order of first use.
@@ -55,17 +55,17 @@ pub struct Inlined {
 /// The budget was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the schema is too large")]
-pub struct TooLarge;
+pub struct SchemaSizeError;
 
 /// Resolves the references of `source`.
-pub fn inline(source: &Value, prefix: &str, reuse: Reuse) -> Result<Inlined, TooLarge> {
-    let mut inliner = Inliner {
-        index: Index::new(source),
+pub fn inline(source: &Value, prefix: &str, reuse: InlineMode) -> Result<InlinedSchema, SchemaSizeError> {
+    let mut inliner = SchemaInliner {
+        index: ReferenceIndex::new(source),
         reuse,
         prefix,
         budget: match reuse {
-            Reuse::Copy => COPY_BUDGET,
-            Reuse::Name | Reuse::Cut => NAME_BUDGET,
+            InlineMode::Copy => COPY_BUDGET,
+            InlineMode::Name | InlineMode::Cut => NAME_BUDGET,
         },
         open: vec![(source, 0)],
         in_component: false,
@@ -74,7 +74,7 @@ pub fn inline(source: &Value, prefix: &str, reuse: Reuse) -> Result<Inlined, Too
         names: HashMap::new(),
         warnings: Vec::new(),
     };
-    let place = Place {
+    let place = InlinePosition {
         base: source,
         depth: 0,
         level: 0,
@@ -86,7 +86,7 @@ pub fn inline(source: &Value, prefix: &str, reuse: Reuse) -> Result<Inlined, Too
         inliner.schema(source, place)?
     };
     let components = inliner.bodies(place)?;
-    Ok(Inlined {
+    Ok(InlinedSchema {
         schema,
         components,
         warnings: inliner.warnings,
@@ -94,11 +94,11 @@ pub fn inline(source: &Value, prefix: &str, reuse: Reuse) -> Result<Inlined, Too
 }
 
 /// The walk over one schema.
-struct Inliner<'a> {
+struct SchemaInliner<'a> {
     /// The targets of references.
-    index: Index<'a>,
+    index: ReferenceIndex<'a>,
     /// How references are replaced.
-    reuse: Reuse,
+    reuse: InlineMode,
     /// The prefix of component names.
     prefix: &'a str,
     /// The rest of the budget.
@@ -108,7 +108,7 @@ struct Inliner<'a> {
     /// Whether a component is being written.
     in_component: bool,
     /// The components by name. They are written after the schema itself.
-    components: Vec<(String, Target<'a>)>,
+    components: Vec<(String, ReferenceTarget<'a>)>,
     /// The component of each schema, by address; never walked.
     named: HashMap<*const Value, usize>,
     /// How many times each name was requested.
@@ -119,7 +119,7 @@ struct Inliner<'a> {
 
 /// The current position in the copy.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct InlinePosition<'a> {
     /// The target of `#`.
     base: &'a Value,
     /// The number of enclosing schemas.
@@ -131,9 +131,9 @@ struct Place<'a> {
     converted: bool,
 }
 
-impl<'a> Inliner<'a> {
+impl<'a> SchemaInliner<'a> {
     /// Copies one schema.
-    fn schema(&mut self, node: &'a Value, mut place: Place<'a>) -> Result<Value, TooLarge> {
+    fn schema(&mut self, node: &'a Value, mut place: InlinePosition<'a>) -> Result<Value, SchemaSizeError> {
         self.spend(1)?;
         let Value::Object(members) = node else {
             if !node.is_boolean() {
@@ -144,28 +144,28 @@ impl<'a> Inliner<'a> {
             return Ok(Value::Bool(node.as_bool().unwrap_or(true)));
         };
         if place.depth > DEPTH_MAX {
-            if self.reuse == Reuse::Copy && self.open.len() > 1 {
-                return Err(TooLarge);
+            if self.reuse == InlineMode::Copy && self.open.len() > 1 {
+                return Err(SchemaSizeError);
             }
             self.warn("it nests too deeply; anything is accepted below");
             return Ok(Value::Bool(true));
         }
-        if Index::is_resource(node) {
+        if ReferenceIndex::is_resource(node) {
             place.base = node;
         }
         let mut copy = Map::new();
         let mut referred = Vec::new();
         for (keyword, value) in members {
             match (holds(keyword), value) {
-                (Holds::Noise, _) => {}
-                (Holds::Reference, Value::String(reference)) => {
+                (KeywordKind::Noise, _) => {}
+                (KeywordKind::Reference, Value::String(reference)) => {
                     referred.push(self.reference(reference, place)?);
                 }
-                (Holds::Reference, _) => self.warn("a `$ref` is not a text"),
-                (Holds::Dependencies, Value::Object(names)) => {
+                (KeywordKind::Reference, _) => self.warn("a `$ref` is not a text"),
+                (KeywordKind::Dependencies, Value::Object(names)) => {
                     self.dependencies(&mut copy, names, place)?;
                 }
-                (Holds::Data, _) => self.data_member(&mut copy, keyword, value)?,
+                (KeywordKind::Data, _) => self.data_member(&mut copy, keyword, value)?,
                 (kind, _) => {
                     if let Some(value) = self.subschemas(kind, keyword, value, place)? {
                         copy.insert(keyword.clone(), value);
@@ -179,26 +179,26 @@ impl<'a> Inliner<'a> {
     /// Copies the schemas under a keyword; `None` if its value is not a schema.
     fn subschemas(
         &mut self,
-        kind: Holds,
+        kind: KeywordKind,
         keyword: &str,
         value: &'a Value,
-        place: Place<'a>,
-    ) -> Result<Option<Value>, TooLarge> {
-        let inner = Place {
+        place: InlinePosition<'a>,
+    ) -> Result<Option<Value>, SchemaSizeError> {
+        let inner = InlinePosition {
             depth: place.depth + 1,
             level: place.level + usize::from(!is_in_place(keyword)),
             converted: place.converted && is_converted(keyword),
             ..place
         };
         let copy = match (kind, value) {
-            (Holds::Schema | Holds::Items, Value::Object(_) | Value::Bool(_)) => {
+            (KeywordKind::Schema | KeywordKind::Items, Value::Object(_) | Value::Bool(_)) => {
                 self.schema(value, inner)?
             }
-            (Holds::List | Holds::Items, Value::Array(schemas)) => schemas
+            (KeywordKind::List | KeywordKind::Items, Value::Array(schemas)) => schemas
                 .iter()
                 .map(|schema| self.schema(schema, inner))
                 .collect::<Result<_, _>>()?,
-            (Holds::Names, Value::Object(schemas)) => Value::Object(
+            (KeywordKind::Names, Value::Object(schemas)) => Value::Object(
                 schemas
                     .iter()
                     .map(|(name, schema)| Ok((name.clone(), self.schema(schema, inner)?)))
@@ -217,13 +217,13 @@ impl<'a> Inliner<'a> {
         &mut self,
         copy: &mut Map<String, Value>,
         names: &'a Map<String, Value>,
-        place: Place<'a>,
-    ) -> Result<(), TooLarge> {
+        place: InlinePosition<'a>,
+    ) -> Result<(), SchemaSizeError> {
         for (name, value) in names {
             let (keyword, value) = if value.is_array() {
                 ("dependentRequired", self.data(value, 0)?)
             } else {
-                let inner = Place {
+                let inner = InlinePosition {
                     depth: place.depth + 1,
                     converted: false,
                     ..place
@@ -239,7 +239,7 @@ impl<'a> Inliner<'a> {
     }
 
     /// Replaces one reference.
-    fn reference(&mut self, reference: &str, place: Place<'a>) -> Result<Value, TooLarge> {
+    fn reference(&mut self, reference: &str, place: InlinePosition<'a>) -> Result<Value, SchemaSizeError> {
         let Some(target) = self.index.find(reference, place.base) else {
             let shown: String = reference.chars().take(80).collect();
             self.warn(&format!(
@@ -260,11 +260,11 @@ impl<'a> Inliner<'a> {
             None => {}
         }
         // Schemas for the arguments as a whole are merged later, so they must be copied.
-        if self.reuse != Reuse::Copy && place.level > 0 && !is_small(target.schema) {
+        if self.reuse != InlineMode::Copy && place.level > 0 && !is_small(target.schema) {
             return Ok(self.named(reference, target, place));
         }
         self.open.push((target.schema, place.level));
-        let inner = Place {
+        let inner = InlinePosition {
             base: target.base,
             depth: place.depth + 1,
             ..place
@@ -275,14 +275,14 @@ impl<'a> Inliner<'a> {
     }
 
     /// Refers to a component if clients can follow. Elsewhere writes only the type.
-    fn named(&mut self, reference: &str, target: Target<'a>, place: Place<'a>) -> Value {
+    fn named(&mut self, reference: &str, target: ReferenceTarget<'a>, place: InlinePosition<'a>) -> Value {
         if !place.converted {
             self.warn(
                 "it refers to itself where clients cannot follow; only the type is published",
             );
             return plain_type(target.schema);
         }
-        if self.in_component && self.reuse == Reuse::Cut {
+        if self.in_component && self.reuse == InlineMode::Cut {
             self.warn(
                 "it has more references than clients can follow; only the types are published",
             );
@@ -300,7 +300,7 @@ impl<'a> Inliner<'a> {
     }
 
     /// Creates a component with a unique name.
-    fn component(&mut self, reference: &str, target: Target<'a>) -> usize {
+    fn component(&mut self, reference: &str, target: ReferenceTarget<'a>) -> usize {
         let mut name = format!("{}.{}", self.prefix, name_of(reference));
         loop {
             let count = self.names.entry(name.clone()).or_default();
@@ -317,12 +317,12 @@ impl<'a> Inliner<'a> {
     }
 
     /// Writes the components, and those that they need.
-    fn bodies(&mut self, place: Place<'a>) -> Result<Vec<(String, Value)>, TooLarge> {
+    fn bodies(&mut self, place: InlinePosition<'a>) -> Result<Vec<(String, Value)>, SchemaSizeError> {
         let mut bodies = Vec::new();
         self.in_component = true;
         while let Some((name, target)) = self.components.get(bodies.len()).cloned() {
             self.open = vec![(target.schema, 1)];
-            let inner = Place {
+            let inner = InlinePosition {
                 base: target.base,
                 level: 1,
                 ..place
@@ -338,7 +338,7 @@ impl<'a> Inliner<'a> {
         copy: &mut Map<String, Value>,
         keyword: &str,
         value: &Value,
-    ) -> Result<(), TooLarge> {
+    ) -> Result<(), SchemaSizeError> {
         if is_deep(value, DATA_DEPTH_MAX) {
             self.warn(&format!("`{keyword}` nests too deeply and is left out"));
         } else {
@@ -348,7 +348,7 @@ impl<'a> Inliner<'a> {
     }
 
     /// Copies a plain value within the budget.
-    fn data(&mut self, value: &Value, depth: usize) -> Result<Value, TooLarge> {
+    fn data(&mut self, value: &Value, depth: usize) -> Result<Value, SchemaSizeError> {
         if depth > DATA_DEPTH_MAX {
             return Ok(Value::Null);
         }
@@ -375,8 +375,8 @@ impl<'a> Inliner<'a> {
     }
 
     /// Takes from the budget: one step for a value, and one for each 32 bytes of text.
-    fn spend(&mut self, steps: usize) -> Result<(), TooLarge> {
-        self.budget = self.budget.checked_sub(steps).ok_or(TooLarge)?;
+    fn spend(&mut self, steps: usize) -> Result<(), SchemaSizeError> {
+        self.budget = self.budget.checked_sub(steps).ok_or(SchemaSizeError)?;
         Ok(())
     }
 
@@ -429,7 +429,7 @@ fn is_small(schema: &Value) -> bool {
         }
         match value {
             Value::Object(members) => {
-                if members.keys().any(|key| holds(key) == Holds::Reference) {
+                if members.keys().any(|key| holds(key) == KeywordKind::Reference) {
                     return false;
                 }
                 rest.extend(members.values());

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// The kind of a keyword's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holds {
+pub enum KeywordKind {
     /// One schema.
     Schema,
     /// A list of schemas.
@@ -27,7 +27,7 @@ pub enum Holds {
 }
 
 /// Returns the kind of the value of `keyword`.
-pub fn holds(keyword: &str) -> Holds {
+pub fn holds(keyword: &str) -> KeywordKind {
     match keyword {
         "not"
         | "if"
@@ -39,16 +39,16 @@ pub fn holds(keyword: &str) -> Holds {
         | "propertyNames"
         | "unevaluatedItems"
         | "unevaluatedProperties"
-        | "contentSchema" => Holds::Schema,
-        "allOf" | "anyOf" | "oneOf" | "prefixItems" => Holds::List,
-        "properties" | "patternProperties" | "dependentSchemas" => Holds::Names,
-        "items" => Holds::Items,
-        "dependencies" => Holds::Dependencies,
-        "$ref" | "$dynamicRef" | "$recursiveRef" => Holds::Reference,
+        | "contentSchema" => KeywordKind::Schema,
+        "allOf" | "anyOf" | "oneOf" | "prefixItems" => KeywordKind::List,
+        "properties" | "patternProperties" | "dependentSchemas" => KeywordKind::Names,
+        "items" => KeywordKind::Items,
+        "dependencies" => KeywordKind::Dependencies,
+        "$ref" | "$dynamicRef" | "$recursiveRef" => KeywordKind::Reference,
         // `discriminator` maps to references that no longer exist.
         "$schema" | "$id" | "$anchor" | "$dynamicAnchor" | "$recursiveAnchor" | "$vocabulary"
-        | "$defs" | "definitions" | "discriminator" => Holds::Noise,
-        _ => Holds::Data,
+        | "$defs" | "definitions" | "discriminator" => KeywordKind::Noise,
+        _ => KeywordKind::Data,
     }
 }
 

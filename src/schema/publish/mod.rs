@@ -31,16 +31,16 @@ use schemars::{Schema, transform::Transform};
 use serde_json::{Map, Value};
 
 use self::{
-    flatten::Flatten,
-    inline::{Inlined, Reuse},
-    repair::Repair,
-    types::Fill,
+    flatten::FlattenTransform,
+    inline::{InlinedSchema, InlineMode},
+    repair::RepairTransform,
+    types::FillTypesTransform,
 };
-use super::{Habits, contradictions, names::Names};
+use super::{SchemaFlavor, contradictions, names::ArgumentNames};
 
 /// One schema in its published form.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Published {
+pub struct PublishedSchema {
     /// The schema; for arguments always `{"type": "object", "properties": {…}, …}`.
     pub schema: Value,
     /// The components that `schema` refers to as `#/components/schemas/NAME`: the name, then the schema.
@@ -55,14 +55,14 @@ pub struct Published {
 /// Publishes a tool's `inputSchema`. `prefix` is the start of component names and must be unique to the tool
 /// within the document: `[A-Za-z0-9._-]`. With mcp-bridge's own conventions, parts that model providers
 /// reject are corrected.
-pub fn publish_input(source: &Value, prefix: &str, habits: Habits) -> Published {
+pub fn publish_input(source: &Value, prefix: &str, habits: SchemaFlavor) -> PublishedSchema {
     if !habits.helps {
         return publish_arguments(source, prefix, Vec::new());
     }
     let mut warnings = Vec::new();
     let loosened = contradictions::loosened(source, &mut warnings);
     let mut published = publish_arguments(&loosened, prefix, warnings);
-    let names = Names::of(source);
+    let names = ArgumentNames::of(source);
     if let Some(warning) = names.warning() {
         published.warnings.push(warning);
         rename::rename(&mut published.schema, &names);
@@ -79,11 +79,11 @@ pub fn publish_input(source: &Value, prefix: &str, habits: Habits) -> Published 
 }
 
 /// Runs steps 1 to 5.
-fn publish_arguments(source: &Value, prefix: &str, mut warnings: Vec<String>) -> Published {
+fn publish_arguments(source: &Value, prefix: &str, mut warnings: Vec<String>) -> PublishedSchema {
     let (schema, components, more) = read(source, prefix, true);
     warnings.extend(more);
     let top = top::object(&schema, source, &mut warnings);
-    Published {
+    PublishedSchema {
         schema: Value::Object(top.schema),
         components,
         warnings,
@@ -92,9 +92,9 @@ fn publish_arguments(source: &Value, prefix: &str, mut warnings: Vec<String>) ->
 }
 
 /// Publishes a tool's `outputSchema` of any type. `prefix` as for [`publish_input`].
-pub fn publish_output(source: &Value, prefix: &str) -> Published {
+pub fn publish_output(source: &Value, prefix: &str) -> PublishedSchema {
     let (schema, components, warnings) = read(source, prefix, false);
-    Published {
+    PublishedSchema {
         schema,
         components,
         warnings,
@@ -108,7 +108,7 @@ fn read(
     prefix: &str,
     arguments: bool,
 ) -> (Value, Vec<(String, Value)>, Vec<String>) {
-    let Inlined {
+    let InlinedSchema {
         schema,
         mut components,
         mut warnings,
@@ -119,12 +119,12 @@ fn read(
         .map(|(_, body)| into_schema(body.take()))
         .collect();
 
-    let mut repair = Repair::default();
+    let mut repair = RepairTransform::default();
     for schema in bodies.iter_mut().chain([&mut schema]) {
         repair.transform(schema);
-        Flatten.transform(schema);
+        FlattenTransform.transform(schema);
     }
-    let mut types = Fill::new(
+    let mut types = FillTypesTransform::new(
         arguments,
         components
             .iter()
@@ -143,12 +143,12 @@ fn read(
 }
 
 /// Tries the most readable form first. A schema that fits no form is published with only its names.
-fn inlined(source: &Value, prefix: &str) -> Inlined {
-    [Reuse::Copy, Reuse::Name, Reuse::Cut]
+fn inlined(source: &Value, prefix: &str) -> InlinedSchema {
+    [InlineMode::Copy, InlineMode::Name, InlineMode::Cut]
         .into_iter()
         .filter_map(|reuse| inline::inline(source, prefix, reuse).ok())
         .find(|inlined| expansion::is_finite(&inlined.schema, &inlined.components))
-        .unwrap_or_else(|| Inlined {
+        .unwrap_or_else(|| InlinedSchema {
             schema: names_of(source),
             components: Vec::new(),
             warnings: vec!["its schema is too large to publish; only its names are".to_owned()],

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The targets of references: the root, and every schema with an `$id` or an anchor.
 #[derive(Debug)]
-pub struct Index<'a> {
+pub struct ReferenceIndex<'a> {
     /// The whole schema.
     root: &'a Value,
     /// Embedded resources by `$id`.
@@ -18,14 +18,14 @@ pub struct Index<'a> {
 
 /// The target of a reference.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct ReferenceTarget<'a> {
     /// The schema: an object or a boolean.
     pub schema: &'a Value,
     /// The enclosing resource, where its own `#/…` references start.
     pub base: &'a Value,
 }
 
-impl<'a> Index<'a> {
+impl<'a> ReferenceIndex<'a> {
     /// Reads the schema once. It uses its own stack, so deep nesting is safe.
     pub fn new(root: &'a Value) -> Self {
         let mut index = Self {
@@ -51,7 +51,7 @@ impl<'a> Index<'a> {
 
     /// Resolves `reference` inside the resource `base`. Also accepts what servers write outside the standard:
     /// a bare name, and any path whose last segment names a definition.
-    pub fn find(&self, reference: &str, base: &'a Value) -> Option<Target<'a>> {
+    pub fn find(&self, reference: &str, base: &'a Value) -> Option<ReferenceTarget<'a>> {
         let (resource, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let start = if resource.is_empty() {
             Some(base)
@@ -103,7 +103,7 @@ impl<'a> Index<'a> {
     }
 
     /// Finds the definition that the last segment of a reference names.
-    fn definition(&self, reference: &str) -> Option<Target<'a>> {
+    fn definition(&self, reference: &str) -> Option<ReferenceTarget<'a>> {
         let name = unescape(reference.rsplit(['/', '#']).next()?);
         ["/$defs", "/definitions", "/components/schemas"]
             .into_iter()
@@ -134,11 +134,11 @@ pub fn name_of(reference: &str) -> String {
 }
 
 /// Follows a JSON pointer. Also returns the innermost resource on the path.
-fn walk<'a>(start: &'a Value, pointer: &str) -> Option<Target<'a>> {
+fn walk<'a>(start: &'a Value, pointer: &str) -> Option<ReferenceTarget<'a>> {
     let mut target = at(start, start);
     for segment in pointer.split('/').skip(1) {
         let next = step(target.schema, segment)?;
-        if Index::is_resource(target.schema) {
+        if ReferenceIndex::is_resource(target.schema) {
             target.base = target.schema;
         }
         target.schema = next;
@@ -171,8 +171,8 @@ fn unescape(segment: &str) -> Cow<'_, str> {
 }
 
 /// Pairs a schema with its resource.
-fn at<'a>(schema: &'a Value, base: &'a Value) -> Target<'a> {
-    Target { schema, base }
+fn at<'a>(schema: &'a Value, base: &'a Value) -> ReferenceTarget<'a> {
+    ReferenceTarget { schema, base }
 }
 
 /// Returns the `$id` of a schema. A property of that name contains a schema and does not count.

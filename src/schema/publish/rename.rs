@@ -4,11 +4,11 @@ use std::mem;
 
 use serde_json::{Map, Value};
 
-use super::keyword::{Holds, holds};
-use crate::schema::names::{Names, shown};
+use super::keyword::{KeywordKind, holds};
+use crate::schema::names::{ArgumentNames, shown};
 
 /// Renames in a published schema, including everything that refers to a name.
-pub fn rename(schema: &mut Value, names: &Names) {
+pub fn rename(schema: &mut Value, names: &ArgumentNames) {
     let Value::Object(members) = schema else {
         return;
     };
@@ -38,13 +38,13 @@ pub fn rename(schema: &mut Value, names: &Names) {
     }
     for (keyword, value) in members.iter_mut() {
         match (holds(keyword), value) {
-            (Holds::Schema | Holds::Items, value @ Value::Object(_)) => rename(value, names),
-            (Holds::List | Holds::Items, Value::Array(schemas)) => {
+            (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => rename(value, names),
+            (KeywordKind::List | KeywordKind::Items, Value::Array(schemas)) => {
                 for schema in schemas {
                     rename(schema, names);
                 }
             }
-            (Holds::Names, Value::Object(schemas)) => {
+            (KeywordKind::Names, Value::Object(schemas)) => {
                 for (_, schema) in schemas.iter_mut() {
                     rename(schema, names);
                 }
@@ -55,7 +55,7 @@ pub fn rename(schema: &mut Value, names: &Names) {
 }
 
 /// Renames the keys of a table, in its order.
-fn keys(table: &mut Map<String, Value>, names: &Names) {
+fn keys(table: &mut Map<String, Value>, names: &ArgumentNames) {
     if !table.keys().any(|name| names.published(name).is_some()) {
         return;
     }
@@ -69,7 +69,7 @@ fn keys(table: &mut Map<String, Value>, names: &Names) {
 }
 
 /// Renames the texts of a list.
-fn texts(list: &mut Value, names: &Names) {
+fn texts(list: &mut Value, names: &ArgumentNames) {
     for name in list.as_array_mut().into_iter().flatten() {
         if let Some(published) = name.as_str().and_then(|name| names.published(name)) {
             *name = Value::from(published);
@@ -78,7 +78,7 @@ fn texts(list: &mut Value, names: &Names) {
 }
 
 /// Renames in the example and default objects of a schema.
-fn values(members: &mut Map<String, Value>, names: &Names) {
+fn values(members: &mut Map<String, Value>, names: &ArgumentNames) {
     for keyword in ["default", "const"] {
         if let Some(Value::Object(object)) = members.get_mut(keyword) {
             keys(object, names);
@@ -97,7 +97,7 @@ fn values(members: &mut Map<String, Value>, names: &Names) {
 }
 
 /// Adds the server's name of an argument to its description, because the name may explain it.
-fn describe(members: &mut Map<String, Value>, names: &Names) {
+fn describe(members: &mut Map<String, Value>, names: &ArgumentNames) {
     let Some(Value::Object(properties)) = members.get_mut("properties") else {
         return;
     };

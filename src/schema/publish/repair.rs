@@ -8,19 +8,19 @@ use serde_json::{Map, Value, json};
 
 use super::{
     keyword::{descend, list},
-    types::Types,
+    types::SchemaTypeSet,
 };
 
 /// The transform. It works from the outside in, so that its results are repaired in turn.
 #[derive(Debug, Default)]
-pub struct Repair {
+pub struct RepairTransform {
     /// Unknown types that were found.
     unknown_types: Vec<String>,
     /// Whether `false` was found where a value is required.
     is_impossible: bool,
 }
 
-impl Repair {
+impl RepairTransform {
     /// Returns what is wrong.
     pub fn warnings(self) -> Vec<String> {
         let types = self.unknown_types.into_iter().map(|kind| {
@@ -93,7 +93,7 @@ impl Repair {
     }
 }
 
-impl Transform for Repair {
+impl Transform for RepairTransform {
     fn transform(&mut self, schema: &mut Schema) {
         if let Some(boolean) = schema.as_bool() {
             *schema = if boolean {
@@ -247,7 +247,7 @@ fn nullable(members: &mut Map<String, Value>) {
     }
     let none = json!({"type": "null"});
     if let Some(kind) = members.get_mut("type") {
-        let types = Types::of_names(kind).or(Types::of_value(&Value::Null));
+        let types = SchemaTypeSet::of_names(kind).or(SchemaTypeSet::of_value(&Value::Null));
         *kind = types.to_value().unwrap_or_default();
     }
     if let Some(Value::Array(values)) = members.get_mut("enum")

@@ -7,19 +7,19 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Habits, Published, expansion, keyword::Holds, keyword::holds, publish_input, publish_output,
+    SchemaFlavor, PublishedSchema, expansion, keyword::KeywordKind, keyword::holds, publish_input, publish_output,
 };
 
 /// Publishes arguments and checks the properties of all published schemas.
-fn input(source: &Value) -> Published {
-    let published = publish_input(source, "b.t", Habits::NATIVE);
+fn input(source: &Value) -> PublishedSchema {
+    let published = publish_input(source, "b.t", SchemaFlavor::NATIVE);
     check(&published, true).unwrap_or_else(|broken| panic!("{broken}\nfrom {source}"));
     published
 }
 
 /// The same, with changes of form only.
-fn plain_input(source: &Value) -> Published {
-    let published = publish_input(source, "b.t", Habits::MCPO);
+fn plain_input(source: &Value) -> PublishedSchema {
+    let published = publish_input(source, "b.t", SchemaFlavor::MCPO);
     check(&published, true).unwrap_or_else(|broken| panic!("{broken}\nfrom {source}"));
     published
 }
@@ -40,7 +40,7 @@ fn anything() -> Value {
 }
 
 /// Returns the first problem of a published schema.
-fn check(published: &Published, is_input: bool) -> Result<(), String> {
+fn check(published: &PublishedSchema, is_input: bool) -> Result<(), String> {
     let schema = &published.schema;
     if is_input {
         if schema["type"] != "object" || !schema["properties"].is_object() {
@@ -112,18 +112,18 @@ fn sound(
     for (keyword, value) in members {
         let inner = converted && super::keyword::is_converted(keyword);
         let schemas: Vec<&Value> = match (holds(keyword), value) {
-            (Holds::Noise | Holds::Reference | Holds::Dependencies, _) => {
+            (KeywordKind::Noise | KeywordKind::Reference | KeywordKind::Dependencies, _) => {
                 return Err(format!("`{keyword}` is left"));
             }
-            (Holds::Data, _) => continue,
-            (Holds::Schema, Value::Bool(_))
+            (KeywordKind::Data, _) => continue,
+            (KeywordKind::Schema, Value::Bool(_))
                 if keyword.ends_with("Properties") || keyword == "unevaluatedItems" =>
             {
                 continue;
             }
-            (Holds::List, Value::Array(schemas)) if !schemas.is_empty() => schemas.iter().collect(),
-            (Holds::Names, Value::Object(schemas)) => schemas.values().collect(),
-            (Holds::Schema | Holds::Items, Value::Object(_)) => vec![value],
+            (KeywordKind::List, Value::Array(schemas)) if !schemas.is_empty() => schemas.iter().collect(),
+            (KeywordKind::Names, Value::Object(schemas)) => schemas.values().collect(),
+            (KeywordKind::Schema | KeywordKind::Items, Value::Object(_)) => vec![value],
             _ => return Err(format!("`{keyword}` is {value}")),
         };
         for schema in schemas {
@@ -152,7 +152,7 @@ fn depth(value: &Value) -> usize {
 }
 
 /// Whether `value` satisfies a published schema.
-fn accepts(published: &Published, value: &Value) -> bool {
+fn accepts(published: &PublishedSchema, value: &Value) -> bool {
     let mut root = published.schema.clone();
     let components: Map<String, Value> = published.components.iter().cloned().collect();
     root["components"] = json!({"schemas": components});
@@ -693,7 +693,7 @@ fn the_schemas_of_real_servers_publish_whole() {
                 .get("outputSchema")
                 .map(|schema| publish_output(schema, "b.t"));
             (
-                publish_input(&tool["inputSchema"], "b.t", Habits::MCPO),
+                publish_input(&tool["inputSchema"], "b.t", SchemaFlavor::MCPO),
                 output,
             )
         })
@@ -711,7 +711,7 @@ fn the_schemas_of_real_servers_publish_whole() {
         for (name, _) in source["properties"].as_object().into_iter().flatten() {
             assert!(named.get(name).is_some(), "{place} lost `{name}`");
         }
-        let again = publish_input(&published.schema, "b.t", Habits::MCPO);
+        let again = publish_input(&published.schema, "b.t", SchemaFlavor::MCPO);
         if published.components.is_empty() && !published.free_form {
             assert_eq!(
                 again.schema, published.schema,
@@ -930,18 +930,18 @@ proptest! {
 
     #[test]
     fn any_json_publishes(source in schema_like()) {
-        let published = publish_input(&source, "b.t", Habits::NATIVE);
+        let published = publish_input(&source, "b.t", SchemaFlavor::NATIVE);
         if let Err(broken) = check(&published, true) {
             prop_assert!(false, "{}", broken);
         }
-        prop_assert_eq!(&published, &publish_input(&source, "b.t", Habits::NATIVE));
+        prop_assert_eq!(&published, &publish_input(&source, "b.t", SchemaFlavor::NATIVE));
         let output = publish_output(&source, "b.t");
         if let Err(broken) = check(&output, false) {
             prop_assert!(false, "{}", broken);
         }
-        let plain = publish_input(&source, "b.t", Habits::MCPO);
+        let plain = publish_input(&source, "b.t", SchemaFlavor::MCPO);
         if plain.components.is_empty() {
-            let again = publish_input(&plain.schema, "b.t", Habits::MCPO);
+            let again = publish_input(&plain.schema, "b.t", SchemaFlavor::MCPO);
             prop_assert_eq!(again.schema, plain.schema);
         }
     }
@@ -993,7 +993,7 @@ fn names_that_providers_refuse_are_published_as_others() {
     assert_eq!(published.warnings.len(), 1, "{:?}", published.warnings);
     assert!(published.warnings[0].contains("`$filter` as `filter`"));
     // In mcpo's style, and if all names are valid, nothing is renamed.
-    let of_mcpo = publish_input(&source, "b.t", Habits::MCPO);
+    let of_mcpo = publish_input(&source, "b.t", SchemaFlavor::MCPO);
     assert!(of_mcpo.schema["properties"].get("$filter").is_some() && of_mcpo.warnings.is_empty());
 }
 

@@ -10,33 +10,33 @@ use serde_json::{Map, Value, json};
 use super::{
     flatten::merge,
     keyword::{is_annotation, list},
-    types::{Types, anything},
+    types::{SchemaTypeSet, anything},
 };
 
 /// The schema of a tool's arguments.
 #[derive(Debug)]
-pub struct Top {
+pub struct TopLevelSchema {
     /// `{"type": "object", "properties": {…}, …}`.
     pub schema: Map<String, Value>,
-    /// As in [`super::Published`].
+    /// As in [`super::PublishedSchema`].
     pub free_form: bool,
 }
 
 /// Converts the published `schema` to an object; `source` is the server's schema.
-pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> Top {
+pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> TopLevelSchema {
     let empty = Map::new();
     let members = schema.as_object().unwrap_or(&empty);
     let takes_objects = members
         .get("type")
-        .is_none_or(|names| Types::of_names(names).has("object"));
+        .is_none_or(|names| SchemaTypeSet::of_names(names).has("object"));
     if !takes_objects || *source == Value::Bool(false) {
         warnings.push("its arguments are not an object; any object is accepted".to_owned());
-        return Top {
-            schema: finished(&empty, Fields::default(), true),
+        return TopLevelSchema {
+            schema: finished(&empty, ObjectProperties::default(), true),
             free_form: true,
         };
     }
-    let fields = Fields::of(members, 0);
+    let fields = ObjectProperties::of(members, 0);
     let says_nothing = (source.is_object() || source.is_boolean())
         && members.keys().all(|keyword| is_annotation(keyword));
     let others_welcome = match members.get("additionalProperties") {
@@ -45,7 +45,7 @@ pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> Top
         None => says_nothing || members.contains_key("patternProperties"),
     };
     let free_form = fields.properties.is_empty() && others_welcome;
-    Top {
+    TopLevelSchema {
         schema: finished(members, fields, says_nothing),
         free_form,
     }
@@ -53,14 +53,14 @@ pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> Top
 
 /// Properties, and the names of those that are always required.
 #[derive(Debug, Default)]
-struct Fields {
+struct ObjectProperties {
     /// Properties by name.
     properties: Map<String, Value>,
     /// The names, without duplicates.
     required: Vec<String>,
 }
 
-impl Fields {
+impl ObjectProperties {
     /// Returns the fields of a schema and of everything that it combines.
     fn of(members: &Map<String, Value>, depth: usize) -> Self {
         /// The maximum depth of combinations.
@@ -90,7 +90,7 @@ impl Fields {
                 .filter(|schema| {
                     schema
                         .get("type")
-                        .is_none_or(|names| Types::of_names(names).has("object"))
+                        .is_none_or(|names| SchemaTypeSet::of_names(names).has("object"))
                 })
                 .map(|schema| Self::of(schema, depth + 1))
                 .collect();
@@ -176,10 +176,10 @@ fn either(own: &Value, other: &Value) -> Value {
                 values.push(value);
             }
         }
-        let types = values.iter().map(Types::of_value).reduce(Types::or);
+        let types = values.iter().map(SchemaTypeSet::of_value).reduce(SchemaTypeSet::or);
         let mut united = own.as_object().cloned().unwrap_or_default();
         united.shift_remove("const");
-        if let Some(types) = types.and_then(Types::to_value) {
+        if let Some(types) = types.and_then(SchemaTypeSet::to_value) {
             united.insert("type".to_owned(), types);
         }
         united.insert("enum".to_owned(), Value::Array(values));
@@ -207,8 +207,8 @@ fn constants(schema: &Value) -> Option<Vec<Value>> {
 }
 
 /// Writes the object: `type` first, the server's keywords in their order, `required` last.
-fn finished(members: &Map<String, Value>, fields: Fields, is_open: bool) -> Map<String, Value> {
-    let Fields {
+fn finished(members: &Map<String, Value>, fields: ObjectProperties, is_open: bool) -> Map<String, Value> {
+    let ObjectProperties {
         mut properties,
         required,
     } = fields;

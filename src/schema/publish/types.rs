@@ -15,9 +15,9 @@ const NAMES: [&str; 7] = [
 
 /// A set of JSON Schema types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Types(u8);
+pub struct SchemaTypeSet(u8);
 
-impl Types {
+impl SchemaTypeSet {
     /// Reads the value of `type`. Any other value means all types.
     pub fn of_names(value: &Value) -> Self {
         match value {
@@ -99,14 +99,14 @@ impl Types {
 
 /// The transform. It works from the inside out.
 #[derive(Debug)]
-pub struct Fill {
+pub struct FillTypesTransform {
     /// Whether the schema is for arguments, which the converter reads.
     arguments: bool,
     /// The types of components, by reference.
-    components: HashMap<String, Types>,
+    components: HashMap<String, SchemaTypeSet>,
 }
 
-impl Fill {
+impl FillTypesTransform {
     /// Creates the transform with the components.
     pub fn new<'a>(
         arguments: bool,
@@ -126,7 +126,7 @@ impl Fill {
     }
 
     /// Returns the types that a schema implies, if they are known.
-    fn implied(&self, schema: &Value, depth: usize) -> Option<Types> {
+    fn implied(&self, schema: &Value, depth: usize) -> Option<SchemaTypeSet> {
         /// The maximum depth of references and alternatives.
         const DEPTH_MAX: usize = 8;
 
@@ -135,13 +135,13 @@ impl Fill {
             return self.components.get(reference).copied();
         }
         if let Some(names) = members.get("type") {
-            return Some(Types::of_names(names));
+            return Some(SchemaTypeSet::of_names(names));
         }
         if let Some(value) = members.get("const") {
-            return Some(Types::of_value(value));
+            return Some(SchemaTypeSet::of_value(value));
         }
         if let Some(values) = members.get("enum").and_then(Value::as_array) {
-            return values.iter().map(Types::of_value).reduce(Types::or);
+            return values.iter().map(SchemaTypeSet::of_value).reduce(SchemaTypeSet::or);
         }
         for keyword in ["anyOf", "oneOf"] {
             let either = list(members, keyword)
@@ -155,14 +155,14 @@ impl Fill {
         list(members, "allOf")
             .iter()
             .filter_map(|schema| self.implied(schema, depth + 1))
-            .reduce(Types::and)
+            .reduce(SchemaTypeSet::and)
             .filter(|types| types.0 != 0)
             .or_else(|| told_by_keywords(members))
     }
 
     /// Adds the type to a property or an item.
     fn place(&self, value: &mut Value) {
-        let types = || self.implied(value, 0).and_then(Types::to_value);
+        let types = || self.implied(value, 0).and_then(SchemaTypeSet::to_value);
         if let Some(reference) = value.get("$ref") {
             // The converter drops a recursive reference, but the type next to it stays.
             if let Some(types) = types() {
@@ -191,7 +191,7 @@ impl Fill {
     }
 }
 
-impl Transform for Fill {
+impl Transform for FillTypesTransform {
     fn transform(&mut self, schema: &mut Schema) {
         if schema.get("anyOf") == Some(&anything()) {
             return;
@@ -227,7 +227,7 @@ fn complete(members: &mut Map<String, Value>) {
     no_null_default(members);
     let is_array = members
         .get("type")
-        .is_some_and(|names| Types::of_names(names).has("array"));
+        .is_some_and(|names| SchemaTypeSet::of_names(names).has("array"));
     if is_array && !members.contains_key("items") {
         members.insert("items".to_owned(), items(members));
     }
@@ -238,7 +238,7 @@ fn complete(members: &mut Map<String, Value>) {
 fn no_null_default(members: &mut Map<String, Value>) {
     let allows_null = members
         .get("type")
-        .is_none_or(|names| Types::of_names(names).has("null"));
+        .is_none_or(|names| SchemaTypeSet::of_names(names).has("null"));
     if !allows_null && members.get("default") == Some(&Value::Null) {
         members.shift_remove("default");
     }
@@ -277,7 +277,7 @@ fn items(members: &Map<String, Value>) -> Value {
 }
 
 /// Returns the type whose keywords a schema uses, if there is exactly one.
-fn told_by_keywords(members: &Map<String, Value>) -> Option<Types> {
+fn told_by_keywords(members: &Map<String, Value>) -> Option<SchemaTypeSet> {
     let mut told = members.keys().filter_map(|keyword| {
         Some(match keyword.as_str() {
             "properties"
@@ -302,5 +302,5 @@ fn told_by_keywords(members: &Map<String, Value>) -> Option<Types> {
     });
     let first = told.next()?;
     told.all(|other| other == first)
-        .then(|| Types::named(first))
+        .then(|| SchemaTypeSet::named(first))
 }

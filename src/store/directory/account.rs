@@ -1,10 +1,10 @@
-//! [`Account`]: what Open WebUI knows about a user.
+//! [`DirectoryUser`]: what Open WebUI knows about a user.
 
 use serde_json::Value;
 
 /// A user of Open WebUI.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct DirectoryUser {
     /// Their ID.
     pub id: String,
     /// Their e-mail address as stored in Open WebUI.
@@ -22,7 +22,7 @@ pub struct Account {
     /// `auth.session_stamp`. The outer `None` means that this release has no such column.
     pub session_stamp: Option<Option<String>>,
     /// Whether Open WebUI requires a second factor for their sessions (`auth.mfa.enable`). Such a
-    /// session needs `mfa_verified`, and [`Account::has_mfa`].
+    /// session needs `mfa_verified`, and [`DirectoryUser::has_mfa`].
     pub wants_mfa: bool,
     /// Whether they have a usable second factor: `auth.mfa` has a secret and no pending reset.
     pub has_mfa: bool,
@@ -30,12 +30,12 @@ pub struct Account {
     /// as configured in Open WebUI.
     pub mfa_bypass: Vec<String>,
     /// Their groups, including parent groups.
-    pub groups: Vec<MemberGroup>,
+    pub groups: Vec<DirectoryGroup>,
 }
 
 /// A group of Open WebUI.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberGroup {
+pub struct DirectoryGroup {
     /// Its ID.
     pub id: String,
     /// Its name, which need not be unique.
@@ -59,17 +59,17 @@ pub(super) type Row = (
 );
 
 /// Combines rows into accounts. Each row has one group of its user.
-pub(super) fn accounts(rows: Vec<Row>, has_stamp: bool) -> Vec<Account> {
-    let mut accounts: Vec<Account> = Vec::new();
+pub(super) fn accounts(rows: Vec<Row>, has_stamp: bool) -> Vec<DirectoryUser> {
+    let mut accounts: Vec<DirectoryUser> = Vec::new();
     for (id, email, name, role, is_active, stamp, mfa, enable, oauth, header, group, title) in rows
     {
-        let group = group.zip(title).map(|(id, name)| MemberGroup { id, name });
+        let group = group.zip(title).map(|(id, name)| DirectoryGroup { id, name });
         if let Some(known) = accounts.iter_mut().find(|account| account.id == id) {
             known.groups.extend(group);
             continue;
         }
         let bypass = [("oauth", oauth), ("trusted_header", header)];
-        accounts.push(Account {
+        accounts.push(DirectoryUser {
             id,
             email,
             name,

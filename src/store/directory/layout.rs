@@ -1,4 +1,4 @@
-//! [`Layout`]: which tables and columns exist. It comes from the database's catalog, not from the
+//! [`TableLayout`]: which tables and columns exist. It comes from the database's catalog, not from the
 //! version.
 
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ pub(super) const PROBE_SQLITE: &str = "SELECT t.name, c.name \
 
 /// How a user is looked up. Each query has one value, `$1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum UserQuery {
     /// By ID.
     Id,
     /// By e-mail address in lower case.
@@ -26,12 +26,12 @@ pub(super) enum By {
 
 /// Which tables and columns exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct TableLayout {
     columns: BTreeSet<(String, String)>,
     is_sqlite: bool,
 }
 
-impl Layout {
+impl TableLayout {
     /// Builds the layout from the rows of a probe.
     pub(super) fn new(rows: Vec<(String, String)>, is_sqlite: bool) -> Self {
         Self {
@@ -57,18 +57,18 @@ impl Layout {
     }
 
     /// The query, built from constant parts; `None` if the tables do not allow this lookup.
-    pub(super) fn query(&self, by: By) -> Option<String> {
+    pub(super) fn query(&self, by: UserQuery) -> Option<String> {
         if !self.has("user", "id") {
             return None;
         }
         let condition = match by {
-            By::Id => "u.id = $1",
-            By::Email => "lower(u.email) = lower($1)",
-            By::Key if self.has("api_key", "key") => {
+            UserQuery::Id => "u.id = $1",
+            UserQuery::Email => "lower(u.email) = lower($1)",
+            UserQuery::Key if self.has("api_key", "key") => {
                 "u.id IN (SELECT k.user_id FROM api_key k WHERE k.key = $1)"
             }
-            By::Key if self.has("user", "api_key") => "u.api_key = $1",
-            By::Key => return None,
+            UserQuery::Key if self.has("user", "api_key") => "u.api_key = $1",
+            UserQuery::Key => return None,
         };
         let members = self.members();
         let above = if self.has("group", "parent_group_id") {

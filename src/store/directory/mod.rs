@@ -4,5 +4,5 @@ mod account;
 mod layout;
 mod open;
 
-pub use account::Account;
-pub use open::Directory;
+pub use account::DirectoryUser;
+pub use open::UserDirectory;

@@ -1,4 +1,4 @@
-//! [`Directory`]: looks up users in Open WebUI's database, with one query each.
+//! [`UserDirectory`]: looks up users in Open WebUI's database, with one query each.
 
 use std::{
     sync::Arc,
@@ -9,15 +9,15 @@ use arc_swap::ArcSwapOption;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
 use super::{
-    Account,
+    DirectoryUser,
     account::{Row, accounts},
-    layout::{By, Layout, PROBE_POSTGRES, PROBE_SQLITE},
+    layout::{UserQuery, TableLayout, PROBE_POSTGRES, PROBE_SQLITE},
 };
 use crate::{
     config::DatabaseUrl,
     store::{
         StoreError,
-        pool::{Pool, Target},
+        pool::{DatabasePool, DatabaseTarget},
     },
 };
 
@@ -33,19 +33,19 @@ const SETUP: &str = "SELECT set_config('default_transaction_read_only', 'on', fa
 
 /// Open WebUI's users and groups.
 #[derive(Debug)]
-pub struct Directory {
-    pub(in crate::store) pool: Pool,
+pub struct UserDirectory {
+    pub(in crate::store) pool: DatabasePool,
     place: String,
     timeout: Duration,
-    layout: ArcSwapOption<(Instant, Layout)>,
+    layout: ArcSwapOption<(Instant, TableLayout)>,
     /// When the database was last unreachable, and why.
     down: ArcSwapOption<(Instant, String)>,
 }
 
-impl Directory {
+impl UserDirectory {
     /// Creates the pool, read-only. Contacts nothing.
     pub fn open(url: &DatabaseUrl, timeout: Duration) -> Result<Self, StoreError> {
-        let target = Target::new(url)?.only_read(timeout);
+        let target = DatabaseTarget::new(url)?.only_read(timeout);
         Ok(Self {
             pool: target.pool(CONNECTIONS, timeout, SETUP),
             place: target.place(),
@@ -56,14 +56,14 @@ impl Directory {
     }
 
     /// The user with this ID.
-    pub async fn user(&self, id: &str) -> Result<Option<Account>, StoreError> {
-        Ok(self.find(By::Id, id).await?.into_iter().next())
+    pub async fn user(&self, id: &str) -> Result<Option<DirectoryUser>, StoreError> {
+        Ok(self.find(UserQuery::Id, id).await?.into_iter().next())
     }
 
     /// The user with this e-mail address, ignoring the case of letters. Old releases allow two
     /// users whose addresses differ only in case; then only an exact match counts.
-    pub async fn user_of_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        let mut found = self.find(By::Email, email).await?;
+    pub async fn user_of_email(&self, email: &str) -> Result<Option<DirectoryUser>, StoreError> {
+        let mut found = self.find(UserQuery::Email, email).await?;
         // What the database treats as equal depends on its locale.
         found.retain(|account| account.email.trim().eq_ignore_ascii_case(email.trim()));
         if found.len() > 1 {
@@ -79,8 +79,8 @@ impl Directory {
     }
 
     /// The user of an API key (`sk-…`).
-    pub async fn user_of_key(&self, key: &str) -> Result<Option<Account>, StoreError> {
-        Ok(self.find(By::Key, key).await?.into_iter().next())
+    pub async fn user_of_key(&self, key: &str) -> Result<Option<DirectoryUser>, StoreError> {
+        Ok(self.find(UserQuery::Key, key).await?.into_iter().next())
     }
 
     /// The names of the groups, up to 10,000.
@@ -100,7 +100,7 @@ impl Directory {
     }
 
     /// All users that match.
-    async fn find(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
+    async fn find(&self, by: UserQuery, value: &str) -> Result<Vec<DirectoryUser>, StoreError> {
         // No user has such an ID, e-mail address or key.
         if value.is_empty() || value.contains('\0') {
             return Ok(Vec::new());
@@ -126,7 +126,7 @@ impl Directory {
     }
 
     /// Runs the query. If the tables have changed, reads the layout again and retries once.
-    async fn ask(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
+    async fn ask(&self, by: UserQuery, value: &str) -> Result<Vec<DirectoryUser>, StoreError> {
         match self.ask_once(by, value).await {
             Err(StoreError::Query(_)) => {
                 self.layout.store(None);
@@ -136,7 +136,7 @@ impl Directory {
         }
     }
 
-    async fn ask_once(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
+    async fn ask_once(&self, by: UserQuery, value: &str) -> Result<Vec<DirectoryUser>, StoreError> {
         let known = self.layout().await?;
         let Some(sql) = known.1.query(by) else {
             return Ok(Vec::new());
@@ -148,7 +148,7 @@ impl Directory {
     }
 
     /// The layout, from memory if it is fresh.
-    async fn layout(&self) -> Result<Arc<(Instant, Layout)>, StoreError> {
+    async fn layout(&self) -> Result<Arc<(Instant, TableLayout)>, StoreError> {
         if let Some(known) = self.layout.load_full()
             && known.0.elapsed() < LAYOUT_TTL
         {
@@ -164,7 +164,7 @@ impl Directory {
             .pool
             .fetch_unprepared(probe.into_sql_str(), &[])
             .await?;
-        let known = Arc::new((Instant::now(), Layout::new(rows, is_sqlite)));
+        let known = Arc::new((Instant::now(), TableLayout::new(rows, is_sqlite)));
         self.layout.store(Some(Arc::clone(&known)));
         Ok(known)
     }

@@ -44,7 +44,7 @@ async fn members_come_and_go_in_any_case_of_letters() {
         assert!(member.is_admin);
         assert_eq!(
             store.member("bob@example.com").await.unwrap(),
-            Member::default()
+            MemberRow::default()
         );
         assert!(
             store
@@ -294,7 +294,7 @@ async fn emails_are_the_same_in_any_case_of_ascii_letters_alone() {
         assert!(store.set_admin(&actor(), loud, false).await.unwrap());
         assert!(store.remove_member(&actor(), loud, "devs").await.unwrap());
         let member = store.member(stored).await.unwrap();
-        assert_eq!(member, Member::default());
+        assert_eq!(member, MemberRow::default());
     }
 }
 

@@ -316,7 +316,7 @@ async fn what_cannot_be_stored_is_said_and_never_stops_the_audit_trail() {
                 .await
                 .unwrap()
         );
-        assert_eq!(store.member("a\0b").await.unwrap(), Member::default());
+        assert_eq!(store.member("a\0b").await.unwrap(), MemberRow::default());
 
         let mut poison = call(1, "ok");
         poison.tool = format!("a\0{}", "y".repeat(100_000));

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::store::{
-    Directory, StoreError,
+    UserDirectory, StoreError,
     testing::{Base, GENERATIONS, Generation, open_webui},
 };
 
-fn directory(base: &Base) -> Directory {
-    Directory::open(&base.url, Duration::from_secs(5)).unwrap()
+fn directory(base: &Base) -> UserDirectory {
+    UserDirectory::open(&base.url, Duration::from_secs(5)).unwrap()
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn two_replicas_that_start_at_once_migrate_once() {
         counts.sort_unstable();
         assert_eq!(counts, [0, 0, 0, 6], "{:?}", base.url);
         for store in &stores {
-            assert_eq!(store.health(), Health::Connected);
+            assert_eq!(store.health(), StoreHealth::Connected);
             store.grants().await.unwrap();
         }
     }

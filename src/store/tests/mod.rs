@@ -9,16 +9,16 @@ mod policy;
 mod run;
 mod seed;
 
-use super::{Actor, GrantRow};
+use super::{ChangeActor, GrantRow};
 
 /// An administrator of the default workspace.
-fn actor() -> Actor {
+fn actor() -> ChangeActor {
     of_workspace("default")
 }
 
 /// An administrator of a workspace.
-fn of_workspace(workspace: &str) -> Actor {
-    Actor {
+fn of_workspace(workspace: &str) -> ChangeActor {
+    ChangeActor {
         id: "root@example.com".to_owned(),
         proof: "session".to_owned(),
         workspace: workspace.to_owned(),

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{super::*, actor, grant, of_workspace};
 use crate::{
-    config::{Database, DatabaseUrl},
+    config::{DatabaseSettings, DatabaseUrl},
     secret::Secret,
     store::testing::{Base, admin, postgres, url_of},
 };
@@ -107,7 +107,7 @@ async fn policies_bind_the_plain_owner() {
     .await;
     let mut owner = url::Url::parse(&url_of(&name)).unwrap();
     owner.set_username(&role).unwrap();
-    let config = Database {
+    let config = DatabaseSettings {
         url: DatabaseUrl::Postgres(Secret::new(owner.to_string())),
         ..base.config()
     };

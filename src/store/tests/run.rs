@@ -7,27 +7,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::{super::*, actor, grant};
 use crate::{
-    config::{self, Database, DatabaseUrl, SeedGrant, SeedGroup},
+    config::{self, DatabaseSettings, DatabaseUrl, SeedGrant, SeedGroup},
     name::BridgeName,
     secret::Secret,
     store::testing::{Base, admin, url_of},
 };
 
 /// `[access]` with a plain grant, a narrowed one and an administrator.
-pub(super) fn seed() -> config::Access {
+pub(super) fn seed() -> config::AccessSettings {
     let grant = |bridge: &str, tools: &[&str]| SeedGrant {
         bridge: BridgeName::parse(bridge).unwrap(),
         tools: tools.iter().map(|&tool| tool.to_owned()).collect(),
         read_only: false,
     };
-    config::Access {
+    config::AccessSettings {
         admins: vec!["Root@Example.com".to_owned()],
         groups: vec![SeedGroup {
             name: "devs".to_owned(),
             // The narrowed grant comes first, because the order must not matter.
             grants: vec![grant("time", &["now"]), grant("github", &[])],
         }],
-        ..config::Access::default()
+        ..config::AccessSettings::default()
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Running {
 
 impl Running {
     #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
-    fn start(database: &Database, seed: config::Access) -> Self {
+    fn start(database: &DatabaseSettings, seed: config::AccessSettings) -> Self {
         let store = Arc::new(Store::open(database).unwrap());
         let stop = CancellationToken::new();
         let task = tokio::spawn(Arc::clone(&store).run(seed, stop.clone()));
@@ -48,10 +48,10 @@ impl Running {
     }
 
     /// Starts the store and waits until it has connected.
-    pub(super) async fn connected(database: &Database) -> Self {
-        let running = Self::start(database, config::Access::default());
+    pub(super) async fn connected(database: &DatabaseSettings) -> Self {
+        let running = Self::start(database, config::AccessSettings::default());
         running
-            .until(|store| store.health() == Health::Connected)
+            .until(|store| store.health() == StoreHealth::Connected)
             .await;
         running
     }
@@ -76,7 +76,7 @@ impl Running {
 #[tokio::test]
 async fn who_asks_before_the_first_try_has_ended_waits_for_it() {
     for base in Base::both().await {
-        let running = Running::start(&base.config(), config::Access::default());
+        let running = Running::start(&base.config(), config::AccessSettings::default());
         let member = running.store.member("a@b").await;
         assert!(member.is_ok(), "{member:?}, {:?}", base.url);
         running.end().await;
@@ -140,7 +140,7 @@ async fn a_cut_listener_comes_back_and_bumps() {
     )
     .await;
     running
-        .until(|store| store.version() > before && store.health() == Health::Connected)
+        .until(|store| store.version() > before && store.health() == StoreHealth::Connected)
         .await;
     running.store.grants().await.unwrap();
     // It listens again.
@@ -161,7 +161,7 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
     config.url = DatabaseUrl::Postgres(Secret::new(url_of(&late)));
     let running = Running::start(&config, seed());
     running
-        .until(|store| matches!(store.health(), Health::Disconnected(reason) if reason.contains("does not exist")))
+        .until(|store| matches!(store.health(), StoreHealth::Disconnected(reason) if reason.contains("does not exist")))
         .await;
     let began = std::time::Instant::now();
     assert!(matches!(
@@ -172,7 +172,7 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
 
     admin(&format!("CREATE DATABASE {late}")).await;
     running
-        .until(|store| store.health() == Health::Connected)
+        .until(|store| store.health() == StoreHealth::Connected)
         .await;
     assert_eq!(running.store.grants().await.unwrap().len(), 2);
     assert!(
@@ -187,7 +187,7 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
 
     admin(&format!("DROP DATABASE {late} WITH (FORCE)")).await;
     running
-        .until(|store| store.health() != Health::Connected)
+        .until(|store| store.health() != StoreHealth::Connected)
         .await;
     assert!(matches!(
         running.store.grants().await,
@@ -195,7 +195,7 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
     ));
     admin(&format!("CREATE DATABASE {late}")).await;
     running
-        .until(|store| store.health() == Health::Connected)
+        .until(|store| store.health() == StoreHealth::Connected)
         .await;
     assert!(running.store.version() > before);
     // An empty database is seeded again.
@@ -207,17 +207,17 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
 #[tokio::test]
 async fn a_folder_that_comes_late_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
-    let config = Database {
+    let config = DatabaseSettings {
         url: DatabaseUrl::Sqlite(folder.path().join("later/mcp-bridge.db")),
         ..Base::sqlite().config()
     };
     let running = Running::start(&config, seed());
     running
-        .until(|store| matches!(store.health(), Health::Disconnected(reason) if reason.contains("cannot create")))
+        .until(|store| matches!(store.health(), StoreHealth::Disconnected(reason) if reason.contains("cannot create")))
         .await;
     std::fs::create_dir(folder.path().join("later")).unwrap();
     running
-        .until(|store| store.health() == Health::Connected)
+        .until(|store| store.health() == StoreHealth::Connected)
         .await;
     assert_eq!(running.store.grants().await.unwrap().len(), 2);
     running.end().await;
@@ -285,7 +285,7 @@ async fn a_silent_cut_is_noticed_and_no_call_hangs() {
         began.elapsed()
     );
     running
-        .until(|store| store.health() != Health::Connected)
+        .until(|store| store.health() != StoreHealth::Connected)
         .await;
     let began = std::time::Instant::now();
     assert!(matches!(
@@ -296,7 +296,7 @@ async fn a_silent_cut_is_noticed_and_no_call_hangs() {
 
     is_silent.store(false, std::sync::atomic::Ordering::Relaxed);
     running
-        .until(|store| store.health() == Health::Connected)
+        .until(|store| store.health() == StoreHealth::Connected)
         .await;
     assert!(running.store.version() > before);
     running.until_answered().await;

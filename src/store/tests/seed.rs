@@ -59,7 +59,7 @@ async fn what_was_taken_away_stays_away_and_new_lines_are_sown() {
         let store = base.store().await;
         store.seed(&access).await.unwrap();
         assert_eq!(store.grants().await.unwrap(), []);
-        assert_eq!(store.member(root).await.unwrap(), Member::default());
+        assert_eq!(store.member(root).await.unwrap(), MemberRow::default());
 
         // A reload with new lines: a bridge, other tools, another group of administrators.
         let grants = &mut access.groups[0].grants;

@@ -20,11 +20,11 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-use super::{Sent, sender::Trouble};
+use super::{SpanCounters, sender::LastSendError};
 use crate::secret::Redactor;
 
 /// Redacts spans and sends them. Logs once when sending fails, and once when it works again.
-pub(super) struct Clean<E> {
+pub(super) struct RedactingExporter<E> {
     /// Sends the spans.
     inner: E,
     /// Removes secrets.
@@ -32,21 +32,21 @@ pub(super) struct Clean<E> {
     /// The collector's address, for the log.
     collector: String,
     /// Why sending fails.
-    trouble: Trouble,
+    trouble: LastSendError,
     /// Counts the spans.
-    sent: Arc<Sent>,
+    sent: Arc<SpanCounters>,
     /// Whether the log already says that sending fails.
     is_told: AtomicBool,
 }
 
-impl<E: SpanExporter> Clean<E> {
+impl<E: SpanExporter> RedactingExporter<E> {
     /// Wraps another exporter.
     pub(super) fn new(
         inner: E,
         redactor: &Redactor,
         collector: String,
-        trouble: Trouble,
-        sent: Arc<Sent>,
+        trouble: LastSendError,
+        sent: Arc<SpanCounters>,
     ) -> Self {
         Self {
             inner,
@@ -120,7 +120,7 @@ impl<E: SpanExporter> Clean<E> {
     }
 }
 
-impl<E: SpanExporter> SpanExporter for Clean<E> {
+impl<E: SpanExporter> SpanExporter for RedactingExporter<E> {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
         for span in &mut batch {
             self.clean(span);
@@ -144,7 +144,7 @@ impl<E: SpanExporter> SpanExporter for Clean<E> {
     }
 }
 
-impl<E> fmt::Debug for Clean<E> {
+impl<E> fmt::Debug for RedactingExporter<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Clean");
         shown.field("collector", &self.collector);

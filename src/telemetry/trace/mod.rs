@@ -1,4 +1,4 @@
-//! [`Traces`]: what a request did and how long it took, for a trace collector. This is the only
+//! [`RequestTracer`]: what a request did and how long it took, for a trace collector. This is the only
 //! code that uses `opentelemetry`.
 //!
 //! Spans are created with its API and not from log events: the log level does not affect traces,
@@ -24,11 +24,11 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider},
 };
-pub use span::{Called, RequestSpan};
+pub use span::{CalledTool, RequestSpan};
 
-use self::{exporter::Clean, sender::Sender};
-use super::count::Count;
-use crate::{config::Otlp, secret::Redactor};
+use self::{exporter::RedactingExporter, sender::SpanSender};
+use super::count::AtomicCounter;
+use crate::{config::OtlpSettings, secret::Redactor};
 
 /// The timeout for sending a batch.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,37 +51,37 @@ const METHODS: [Method; 9] = [
 
 /// Creates spans if a collector is configured. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Traces(Option<Arc<Inner>>);
+pub struct RequestTracer(Option<Arc<TracerState>>);
 
 /// The shared state.
 #[derive(Debug)]
-struct Inner {
+struct TracerState {
     /// Owns the queue.
     provider: SdkTracerProvider,
     /// Creates the spans.
     tracer: SdkTracer,
     /// Counts sent and lost spans.
-    sent: Arc<Sent>,
+    sent: Arc<SpanCounters>,
 }
 
 /// Counts sent and lost spans.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub struct SpanCounters {
     /// Spans that the collector accepted.
-    pub taken: Count,
+    pub taken: AtomicCounter,
     /// Spans that were lost.
-    pub lost: Count,
+    pub lost: AtomicCounter,
 }
 
-impl Traces {
+impl RequestTracer {
     /// Sends spans to a collector with this HTTP client. Must be called inside a Tokio runtime. The
     /// queue and its batches are bounded; the variables `OTEL_BSP_*` can change the limits.
     pub fn start(
-        otlp: &Otlp,
+        otlp: &OtlpSettings,
         client: reqwest::Client,
         redactor: &Redactor,
     ) -> Result<Self, String> {
-        let sender = Sender::new(client, SEND_TIMEOUT);
+        let sender = SpanSender::new(client, SEND_TIMEOUT);
         let trouble = sender.trouble();
         let headers = otlp
             .headers
@@ -96,15 +96,15 @@ impl Traces {
             .with_http_client(sender)
             .build()
             .map_err(|error| format!("cannot send traces: {error}"))?;
-        let sent = Arc::new(Sent::default());
+        let sent = Arc::new(SpanCounters::default());
         let collector = otlp.url.origin().ascii_serialization();
-        let exporter = Clean::new(exporter, redactor, collector, trouble, Arc::clone(&sent));
+        let exporter = RedactingExporter::new(exporter, redactor, collector, trouble, Arc::clone(&sent));
         let provider = SdkTracerProvider::builder()
             .with_resource(resource())
             .with_span_processor(BatchSpanProcessor::builder(exporter).build())
             .build();
         let tracer = provider.tracer("mcp-bridge");
-        Ok(Self(Some(Arc::new(Inner {
+        Ok(Self(Some(Arc::new(TracerState {
             provider,
             tracer,
             sent,
@@ -114,7 +114,7 @@ impl Traces {
     /// The span of a request, as a child of the caller's span if they sent one (W3C Trace Context).
     pub fn request(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<RequestSpan> {
         let inner = self.0.as_ref()?;
-        let parent = Inner::parent(headers);
+        let parent = TracerState::parent(headers);
         let method = METHODS.iter().find(|known| *known == method);
         let name = method.map_or("HTTP", Method::as_str);
         let path = path.get(..path.floor_char_boundary(PATH_BYTES_MAX));
@@ -136,7 +136,7 @@ impl Traces {
     }
 
     /// The counters of sent spans; `None` without a collector.
-    pub fn sent(&self) -> Option<&Sent> {
+    pub fn sent(&self) -> Option<&SpanCounters> {
         self.0.as_ref().map(|inner| inner.sent.as_ref())
     }
 
@@ -154,7 +154,7 @@ impl Traces {
     }
 }
 
-impl Inner {
+impl TracerState {
     /// The caller's span, as sent.
     fn parent(headers: &HeaderMap) -> Context {
         TraceContextPropagator::new()

@@ -1,4 +1,4 @@
-//! [`Sender`]: posts batches of spans with the bridge's own HTTP client.
+//! [`SpanSender`]: posts batches of spans with the bridge's own HTTP client.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Posts on the Tokio runtime, because the span queue runs on a thread of its own that has no
 /// runtime.
 #[derive(Debug)]
-pub(super) struct Sender {
+pub(super) struct SpanSender {
     /// Sends the requests.
     client: reqwest::Client,
     /// The runtime.
@@ -25,21 +25,21 @@ pub(super) struct Sender {
     /// The timeout of a request.
     limit: Duration,
     /// Why the last request failed.
-    trouble: Trouble,
+    trouble: LastSendError,
 }
 
 /// Why the last request failed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trouble(Arc<ArcSwapOption<String>>);
+pub(super) struct LastSendError(Arc<ArcSwapOption<String>>);
 
-impl Trouble {
+impl LastSendError {
     /// The reason as text.
     pub(super) fn last(&self) -> Option<String> {
         self.0.load().as_deref().cloned()
     }
 }
 
-impl Sender {
+impl SpanSender {
     /// A sender that uses the current runtime.
     pub(super) fn new(client: reqwest::Client, limit: Duration) -> Self {
         Self {
@@ -47,18 +47,18 @@ impl Sender {
             runtime: Handle::current(),
             tracker: TaskTracker::new(),
             limit,
-            trouble: Trouble::default(),
+            trouble: LastSendError::default(),
         }
     }
 
     /// Why requests fail.
-    pub(super) fn trouble(&self) -> Trouble {
+    pub(super) fn trouble(&self) -> LastSendError {
         self.trouble.clone()
     }
 }
 
 #[async_trait]
-impl HttpClient for Sender {
+impl HttpClient for SpanSender {
     async fn send_bytes(
         &self,
         request: http::Request<Bytes>,

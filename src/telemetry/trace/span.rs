@@ -29,7 +29,7 @@ pub struct CallSpan(Context);
 
 /// The tool that is called.
 #[derive(Debug)]
-pub struct Called<'a> {
+pub struct CalledTool<'a> {
     /// The bridge.
     pub bridge: &'a BridgeName,
     /// The server's name for the tool.
@@ -99,7 +99,7 @@ impl RequestSpan {
     }
 
     /// Starts the span of a call to a server (MCP semantic conventions).
-    pub fn call(&self, called: &Called<'_>) -> CallSpan {
+    pub fn call(&self, called: &CalledTool<'_>) -> CallSpan {
         let tool = called.tool.to_string();
         let transport = if called.is_child { "pipe" } else { "tcp" };
         let name = format!("tools/call {tool}");
@@ -122,7 +122,7 @@ impl CallSpan {
     pub fn put_into(&self, headers: &mut HeaderMap) {
         headers.remove("traceparent");
         headers.remove("tracestate");
-        TraceContextPropagator::new().inject_context(&self.0, &mut Headers(headers));
+        TraceContextPropagator::new().inject_context(&self.0, &mut HeaderInjector(headers));
     }
 
     /// Ends the span. `error` is the kind of error, `rpc` the error code from the server.
@@ -140,9 +140,9 @@ impl CallSpan {
 }
 
 /// Headers. Empty values are not set.
-struct Headers<'a>(&'a mut HeaderMap);
+struct HeaderInjector<'a>(&'a mut HeaderMap);
 
-impl Injector for Headers<'_> {
+impl Injector for HeaderInjector<'_> {
     fn set(&mut self, key: &str, value: String) {
         let name = match key {
             "traceparent" => "traceparent",

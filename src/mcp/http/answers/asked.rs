@@ -1,4 +1,4 @@
-//! [`RawCalls`] and [`Asked`]: the requests in flight, and the form of their results.
+//! [`RequestTracker`] and [`PendingRequest`]: the requests in flight, and the form of their results.
 
 use std::{
     collections::HashMap,
@@ -12,9 +12,9 @@ use rmcp::model::{
 use super::{
     super::{
         super::{
-            decode::{Decoder, Kind},
+            decode::{MessageDecoder, RequestKind},
             envelope::text_of,
-            unasked::Unasked,
+            unasked::UnsolicitedMessages,
             weight::{weight, weight_max},
         },
         body::json_rpc_error,
@@ -25,27 +25,27 @@ use crate::{compute::in_place, json::read_lenient, secret::Redactor};
 
 /// The requests in flight on one connection.
 #[derive(Debug, Clone, Default)]
-pub struct RawCalls {
+pub struct RequestTracker {
     /// The requests, by id.
-    asked: Arc<Mutex<HashMap<RequestId, Noted>>>,
+    asked: Arc<Mutex<HashMap<RequestId, TrackedRequest>>>,
     /// Handles what the server sends unasked.
-    pub(super) unasked: Unasked,
+    pub(super) unasked: UnsolicitedMessages,
     /// Redacts secrets in the parts of an answer that are shown.
     pub(super) redactor: Redactor,
 }
 
 /// The properties of a request in flight.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Noted {
+pub(super) struct TrackedRequest {
     /// The kind of the request.
-    pub(super) kind: Kind,
+    pub(super) kind: RequestKind,
     /// Whether its result passes through rmcp as text.
     pub(super) raw: bool,
 }
 
-impl RawCalls {
+impl RequestTracker {
     /// Creates an empty table. What the server sends unasked goes to `unasked`.
-    pub fn new(unasked: Unasked, redactor: Redactor) -> Self {
+    pub fn new(unasked: UnsolicitedMessages, redactor: Redactor) -> Self {
         Self {
             asked: Arc::default(),
             unasked,
@@ -64,7 +64,7 @@ impl RawCalls {
     }
 
     /// Removes and returns the request that an id answers. Some servers send a numeric id back as text.
-    pub(super) fn take(&self, id: &RequestId) -> Option<(RequestId, Noted)> {
+    pub(super) fn take(&self, id: &RequestId) -> Option<(RequestId, TrackedRequest)> {
         self.change(|asked| {
             if let Some(found) = asked.remove_entry(id) {
                 return Some(found);
@@ -89,24 +89,24 @@ impl RawCalls {
     }
 
     /// Changes the table and updates how large an answer may be.
-    fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, Noted>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, TrackedRequest>) -> T) -> T {
         let mut asked = self.lock();
         let changed = change(&mut asked);
         let kinds = asked.values().map(|noted| &noted.kind);
         self.unasked
-            .expect(Kind::largest(kinds, self.unasked.bounds()));
+            .expect(RequestKind::largest(kinds, self.unasked.bounds()));
         changed
     }
 
     /// Locks the table. A poisoned lock is safe to use: no statement leaves the table half changed.
-    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Noted>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, TrackedRequest>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A request in flight. Its answer is expected until this value is dropped.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PendingRequest {
     /// The request's id; `None` for a notification or an answer that the bridge sends.
     pub(super) id: Option<RequestId>,
     /// Whether the result stays text.
@@ -114,17 +114,17 @@ pub struct Asked {
     /// Whether the answer may arrive on another stream after this one broke.
     pub(super) resumable: bool,
     /// The table that contains the id.
-    calls: RawCalls,
+    calls: RequestTracker,
 }
 
-impl Asked {
+impl PendingRequest {
     /// Registers a message that is about to be sent. `modern` means MCP 2026-07-28 or later, in which rmcp
     /// itself has to read the tool list for the `x-mcp-header` annotations.
-    pub fn new(message: &ClientJsonRpcMessage, modern: bool, calls: &RawCalls) -> Self {
+    pub fn new(message: &ClientJsonRpcMessage, modern: bool, calls: &RequestTracker) -> Self {
         let (id, raw) = match message {
             JsonRpcMessage::Request(request) => {
-                let noted = Noted {
-                    kind: Kind::of(&request.request),
+                let noted = TrackedRequest {
+                    kind: RequestKind::of(&request.request),
                     raw: stays_raw(&request.request, modern),
                 };
                 calls.change(|asked| asked.insert(request.id.clone(), noted));
@@ -175,7 +175,7 @@ impl Asked {
             };
             decoded
         } else {
-            let decoder = Decoder::of_one(unasked.clone(), self.calls.redactor.clone());
+            let decoder = MessageDecoder::of_one(unasked.clone(), self.calls.redactor.clone());
             decoder.sent(message);
             decoder.received(body)
         };
@@ -188,7 +188,7 @@ impl Asked {
     }
 }
 
-impl Drop for Asked {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         if let (Some(id), false) = (&self.id, self.resumable) {
             self.calls.forget(id);

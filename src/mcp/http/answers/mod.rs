@@ -19,21 +19,21 @@ use std::{
 use rmcp::model::{ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use sse_stream::Sse;
 
-pub use self::asked::{Asked, RawCalls};
+pub use self::asked::{PendingRequest, RequestTracker};
 use super::{
     super::{
         aside,
-        decode::{Kind, TOO_LARGE, unreadable},
+        decode::{RequestKind, TOO_LARGE, unreadable},
         envelope::{
-            Envelope, Outcome, Shape, mended, messages_in, named_id, read_error, without_mark,
+            RawMessage, ResponseContent, MessageKind, mended, messages_in, named_id, read_error, without_mark,
         },
         handshake,
-        progress::{Ears, is_progress},
-        unasked::Unasked,
+        progress::{ProgressRegistry, is_progress},
+        unasked::UnsolicitedMessages,
         weight::{weight, weight_max},
     },
-    alive::Health,
-    events::{Ends, Event, Frame},
+    alive::SessionHealth,
+    events::{DiscardedEvent, Event, StreamItem},
     failure::GONE,
 };
 use crate::compute::in_place;
@@ -59,13 +59,13 @@ fn refusal(error: ErrorData, id: RequestId) -> Option<String> {
 }
 
 /// Returns an answer that rmcp decodes itself, with the id as it was sent and the displayed members repaired.
-fn typed(kind: Kind, id: &RequestId, result: &str) -> Option<String> {
+fn typed(kind: RequestKind, id: &RequestId, result: &str) -> Option<String> {
     let lenient = match kind {
-        Kind::Initialize => handshake::initialize_result(result)
+        RequestKind::Initialize => handshake::initialize_result(result)
             .and_then(|result| serde_json::to_string(&result).ok()),
-        Kind::Discover => handshake::discover_result(result)
+        RequestKind::Discover => handshake::discover_result(result)
             .and_then(|result| serde_json::to_string(&result).ok()),
-        Kind::Call | Kind::List | Kind::Other => None,
+        RequestKind::Call | RequestKind::List | RequestKind::Other => None,
     };
     let (id, result) = (
         serde_json::to_string(id).ok()?,
@@ -92,31 +92,31 @@ fn cut(mut text: String, place: Range<usize>) -> String {
 
 /// Rewrites the events of one stream.
 #[derive(Debug)]
-pub struct Rewriter {
+pub struct EventRewriter {
     /// The requests in flight, some of whose results stay text.
-    pub calls: RawCalls,
+    pub calls: RequestTracker,
     /// The listeners for progress.
-    pub ears: Ears,
+    pub ears: ProgressRegistry,
     /// The request that this stream answers; `None` for a stream that the client opened by GET.
-    pub asked: Option<Asked>,
+    pub asked: Option<PendingRequest>,
     /// Whether a broken stream can be resumed. This requires a session of MCP 2025-11-25 or older.
     pub sessions: bool,
     /// Records the delay of the answer.
-    pub stall: Stall,
+    pub stall: DelayedAckDetector,
     /// When the head of the answer arrived.
     pub opened: Instant,
     /// The health of the session.
-    pub health: Health,
+    pub health: SessionHealth,
     /// Whether the stream broke before its end.
     pub has_broken: bool,
 }
 
-impl Rewriter {
+impl EventRewriter {
     /// Converts a received frame into the event that rmcp sees.
-    pub fn frame(&mut self, frame: Frame) -> Sse {
+    pub fn frame(&mut self, frame: StreamItem) -> Sse {
         match frame {
-            Frame::Event(event) => in_place(event.data.len(), || self.event(event)),
-            Frame::TooLarge(ends) => Sse {
+            StreamItem::Event(event) => in_place(event.data.len(), || self.event(event)),
+            StreamItem::TooLarge(ends) => Sse {
                 data: self.refusal(&ends),
                 ..Sse::default()
             },
@@ -127,7 +127,7 @@ impl Rewriter {
     /// and loses its data (rmcp would treat a `connect` event as broken).
     fn event(&mut self, event: Event) -> Sse {
         if self.sessions && !event.id.is_empty() {
-            self.asked.iter_mut().for_each(Asked::resumable);
+            self.asked.iter_mut().for_each(PendingRequest::resumable);
         }
         // Some servers use a different event name for their answers.
         let data = if without_mark(&event.data).starts_with(['{', '[']) {
@@ -148,15 +148,15 @@ impl Rewriter {
     /// Rewrites a JSON-RPC message. Only answers to requests in flight, and the few notifications that rmcp
     /// needs, are passed on.
     fn message(&mut self, data: String) -> Option<String> {
-        let Some(envelope) = Envelope::read(&data) else {
+        let Some(envelope) = RawMessage::read(&data) else {
             return self.odd(&data);
         };
         match envelope.shape() {
-            Shape::Request(id, method) => {
+            MessageKind::Request(id, method) => {
                 self.unasked().request(id, &method, data.len());
                 None
             }
-            Shape::Notification(method) => {
+            MessageKind::Notification(method) => {
                 let is_for_rmcp = self.unasked().notification(&method, data.len());
                 if is_progress(&method) {
                     // A message on the stream of a request refers to that request.
@@ -165,20 +165,20 @@ impl Rewriter {
                 }
                 is_for_rmcp.then_some(data)
             }
-            Shape::Answer(id, Outcome::Result(result)) => {
+            MessageKind::Answer(id, ResponseContent::Result(result)) => {
                 let place = place_of(result.get(), &data)?;
                 // The stream of a request contains the answer to it.
                 let id = id.or_else(|| self.own());
                 self.result(&id?, place, data)
             }
-            Shape::Answer(id, Outcome::Error(error)) => {
+            MessageKind::Answer(id, ResponseContent::Error(error)) => {
                 let error = read_error(error.get());
                 self.error(error, id.as_ref(), data.len())
             }
-            Shape::Answer(Some(id), Outcome::Neither) => {
+            MessageKind::Answer(Some(id), ResponseContent::Neither) => {
                 self.unreadable(&id, "it has neither `result` nor `error`", &data)
             }
-            Shape::Answer(None, Outcome::Neither) | Shape::Other => {
+            MessageKind::Answer(None, ResponseContent::Neither) | MessageKind::Other => {
                 self.unasked().note(data.len());
                 None
             }
@@ -197,7 +197,7 @@ impl Rewriter {
                 .map(|message| self.message(message.to_owned()));
             return answers.fold(None, Option::or);
         }
-        if let Some(mended) = mended(text).filter(|mended| Envelope::read(mended).is_some()) {
+        if let Some(mended) = mended(text).filter(|mended| RawMessage::read(mended).is_some()) {
             return self.message(mended);
         }
         let pending = self.calls.pending();
@@ -298,12 +298,12 @@ impl Rewriter {
     }
 
     /// The handler for what the server sends unasked.
-    fn unasked(&self) -> &Unasked {
+    fn unasked(&self) -> &UnsolicitedMessages {
         &self.calls.unasked
     }
 
     /// Builds the answer that replaces an event which is too large.
-    fn refusal(&mut self, ends: &Ends) -> Option<String> {
+    fn refusal(&mut self, ends: &DiscardedEvent) -> Option<String> {
         let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
         let id = own.or_else(|| ends.id().map(RequestId::Number));
         let Some(id) = id else {
@@ -331,9 +331,9 @@ impl Rewriter {
 /// (axum's default), each answer by event stream on a reused connection arrives 40 ms after its head. On a
 /// new connection the kernel acknowledges at once, so the bridge then stops reusing connections.
 #[derive(Debug, Clone, Default)]
-pub struct Stall(Arc<AtomicU8>);
+pub struct DelayedAckDetector(Arc<AtomicU8>);
 
-impl Stall {
+impl DelayedAckDetector {
     /// After this many delayed answers without a fast one, the delay is considered systematic.
     const CERTAIN: u8 = 12;
 

@@ -31,22 +31,22 @@ fn call(id: i64) -> ClientJsonRpcMessage {
 }
 
 /// Returns a rewriter whose stream answers the request `asked`.
-fn rewriter(calls: &RawCalls, asked: Option<i64>) -> Rewriter {
-    Rewriter {
-        ears: Ears::default(),
+fn rewriter(calls: &RequestTracker, asked: Option<i64>) -> EventRewriter {
+    EventRewriter {
+        ears: ProgressRegistry::default(),
         calls: calls.clone(),
-        asked: asked.map(|id| Asked::new(&call(id), false, calls)),
+        asked: asked.map(|id| PendingRequest::new(&call(id), false, calls)),
         sessions: true,
-        stall: Stall::default(),
+        stall: DelayedAckDetector::default(),
         opened: Instant::now(),
-        health: Health::default(),
+        health: SessionHealth::default(),
         has_broken: false,
     }
 }
 
 /// An event with this data.
-fn event(data: &str) -> Frame {
-    Frame::Event(Event {
+fn event(data: &str) -> StreamItem {
+    StreamItem::Event(Event {
         event: "message".to_owned(),
         data: data.to_owned(),
         ..Event::default()
@@ -56,7 +56,7 @@ fn event(data: &str) -> Frame {
 #[test]
 fn rmcp_reads_a_rewritten_result_as_text() {
     for result in RESULTS {
-        let calls = RawCalls::default();
+        let calls = RequestTracker::default();
         let data = format!(r#"{{"result":{result},"id":"3","jsonrpc":"2.0"}}"#);
         let sse = rewriter(&calls, Some(3)).frame(event(&data));
         let message: ServerJsonRpcMessage = serde_json::from_str(&sse.data.unwrap()).unwrap();
@@ -79,9 +79,9 @@ fn rmcp_reads_a_rewritten_result_as_text() {
 
 #[test]
 fn an_answer_on_another_stream_is_known() {
-    let calls = RawCalls::default();
+    let calls = RequestTracker::default();
     let mut first = rewriter(&calls, Some(5));
-    let priming = Frame::Event(Event {
+    let priming = StreamItem::Event(Event {
         event: "message".to_owned(),
         id: "e1".to_owned(),
         ..Event::default()
@@ -98,7 +98,7 @@ fn an_answer_on_another_stream_is_known() {
 
 #[test]
 fn what_was_not_asked_for_goes_nowhere() {
-    let calls = RawCalls::default();
+    let calls = RequestTracker::default();
     let mut rewriter = rewriter(&calls, None);
     for data in [
         r#"{"jsonrpc":"2.0","id":9,"result":{"tools":[]}}"#,
@@ -136,7 +136,7 @@ fn what_was_not_asked_for_goes_nowhere() {
 
 #[test]
 fn an_answer_that_came_once_is_no_answer_any_more() {
-    let calls = RawCalls::default();
+    let calls = RequestTracker::default();
     let mut rewriter = rewriter(&calls, Some(3));
     let data = r#"{"jsonrpc":"2.0","id":3,"result":{}}"#;
     assert!(rewriter.frame(event(data)).data.is_some());
@@ -145,9 +145,9 @@ fn an_answer_that_came_once_is_no_answer_any_more() {
 
 #[test]
 fn a_server_decides_little_about_when_its_stream_is_opened_again() {
-    let calls = RawCalls::default();
+    let calls = RequestTracker::default();
     for (asked, kept) in [(0, 250), (900, 900), (u64::MAX, 60_000)] {
-        let retry = Frame::Event(Event {
+        let retry = StreamItem::Event(Event {
             retry: Some(Duration::from_millis(asked)),
             ..Event::default()
         });
@@ -157,14 +157,14 @@ fn a_server_decides_little_about_when_its_stream_is_opened_again() {
 
 #[test]
 fn a_modern_tool_list_of_tiny_values_is_not_read() {
-    let calls = RawCalls::default();
+    let calls = RequestTracker::default();
     let request = ClientRequest::ListToolsRequest(rmcp::model::ListToolsRequest::default());
     let message: ClientJsonRpcMessage = JsonRpcMessage::request(request, RequestId::Number(1));
     let data = format!(
         r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{}0]}}}}"#,
         "0,".repeat(1_000_000)
     );
-    let asked = Asked::new(&message, true, &calls);
+    let asked = PendingRequest::new(&message, true, &calls);
     let answer = asked.decode(&message, data.as_bytes()).unwrap();
     let is_refusal = |text: &str| text.contains("-32090");
     assert!(is_refusal(&serde_json::to_string(&answer).unwrap()));
@@ -181,8 +181,8 @@ fn a_modern_tool_list_is_left_to_rmcp() {
     let list = r#"{"tools":[{"name":"a","inputSchema":{"type":"object"}}]}"#;
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{list}}}"#);
     for modern in [true, false] {
-        let calls = RawCalls::default();
-        let asked = Asked::new(&message, modern, &calls);
+        let calls = RequestTracker::default();
+        let asked = PendingRequest::new(&message, modern, &calls);
         let decoded = asked.decode(&message, body.as_bytes()).unwrap();
         let JsonRpcMessage::Response(response) = decoded else {
             panic!("{decoded:?}");
@@ -200,7 +200,7 @@ fn a_modern_tool_list_is_left_to_rmcp() {
 #[test]
 fn only_a_steady_delay_is_a_stall() {
     let noted = |gaps: &[u64]| {
-        let stall = Stall::default();
+        let stall = DelayedAckDetector::default();
         for _ in 0..6 {
             for gap in gaps {
                 stall.note(Duration::from_millis(*gap));

@@ -26,15 +26,15 @@ use sse_stream::Sse;
 use url::Url;
 
 use super::{
-    alive::{Health, Ping},
-    answers::{Asked, RawCalls, Stall, too_large},
-    body::{self, Kind},
-    failure::{Failure, LastFailure},
+    alive::{SessionHealth, SessionPing},
+    answers::{PendingRequest, RequestTracker, DelayedAckDetector, too_large},
+    body::{self, BodyKind},
+    failure::{TransportError, LastTransportError},
     message::{cancelled, first_request, passed_into},
-    pace::Pace,
+    pace::StreamReopenLimiter,
 };
 use crate::{
-    mcp::{credential::Courier, preview::preview, progress::Ears, unasked::Unasked},
+    mcp::{credential::AuthorizedClient, preview::preview, progress::ProgressRegistry, unasked::UnsolicitedMessages},
     secret::Redactor,
 };
 
@@ -54,17 +54,17 @@ const MODERN: &[u8] = b"2026-07-28";
 const STREAM_WAIT: Duration = Duration::from_millis(500);
 
 /// The result type for rmcp's transport.
-type Answer<T> = Result<T, StreamableHttpError<Failure>>;
+type Answer<T> = Result<T, StreamableHttpError<TransportError>>;
 
 /// A remote server's endpoint. Clones are cheap and belong to one connection.
 #[derive(Debug, Clone)]
-pub struct HttpEndpoint(Arc<Inner>);
+pub struct HttpEndpoint(Arc<HttpEndpointState>);
 
 /// The state that the clones share.
 #[derive(Debug)]
-struct Inner {
+struct HttpEndpointState {
     /// Sends the requests.
-    courier: Courier,
+    courier: AuthorizedClient,
     /// The configured URL.
     url: Url,
     /// The redirect target. Later requests go there directly, which halves the time of a call.
@@ -74,49 +74,49 @@ struct Inner {
     /// Redacts secrets in messages.
     redactor: Redactor,
     /// Handles what the server sends unasked.
-    unasked: Unasked,
+    unasked: UnsolicitedMessages,
     /// The requests in flight.
-    calls: RawCalls,
+    calls: RequestTracker,
     /// The listeners for progress.
-    ears: Ears,
+    ears: ProgressRegistry,
     /// Stores errors that rmcp does not report.
-    last: LastFailure,
+    last: LastTransportError,
     /// Whether connections may be reused.
-    stall: Stall,
+    stall: DelayedAckDetector,
     /// Limits how soon streams are reopened.
-    pace: Mutex<Pace>,
+    pace: Mutex<StreamReopenLimiter>,
     /// The health of the session.
-    health: Health,
+    health: SessionHealth,
 }
 
 impl HttpEndpoint {
     /// Creates an endpoint without sending anything. What the server sends unasked goes to `unasked`, which
     /// also limits the size of an answer.
     pub fn new(
-        courier: Courier,
+        courier: AuthorizedClient,
         url: Url,
         headers: HeaderMap,
-        unasked: Unasked,
+        unasked: UnsolicitedMessages,
         redactor: Redactor,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(HttpEndpointState {
             courier,
             url,
             moved: OnceLock::new(),
             headers,
-            calls: RawCalls::new(unasked.clone(), redactor.clone()),
+            calls: RequestTracker::new(unasked.clone(), redactor.clone()),
             redactor,
             unasked,
-            ears: Ears::default(),
-            last: LastFailure::default(),
-            stall: Stall::default(),
+            ears: ProgressRegistry::default(),
+            last: LastTransportError::default(),
+            stall: DelayedAckDetector::default(),
             pace: Mutex::default(),
-            health: Health::default(),
+            health: SessionHealth::default(),
         }))
     }
 
     /// Returns the store of the last failure.
-    pub fn last_failure(&self) -> LastFailure {
+    pub fn last_failure(&self) -> LastTransportError {
         self.0.last.clone()
     }
 
@@ -151,7 +151,7 @@ impl HttpEndpoint {
     }
 
     /// Records a failure for [`connect_error`](super::failure::connect_error).
-    fn fail<T>(&self, failure: impl Into<Failure>) -> Answer<T> {
+    fn fail<T>(&self, failure: impl Into<TransportError>) -> Answer<T> {
         Err(StreamableHttpError::Client(
             self.0.last.note(failure.into()),
         ))
@@ -192,7 +192,7 @@ impl HttpEndpoint {
             .get(&PROTOCOL_VERSION)
             .is_some_and(|version| version.as_bytes() >= MODERN);
         self.forget_ended(&message);
-        let asked = Asked::new(&message, modern, &self.0.calls);
+        let asked = PendingRequest::new(&message, modern, &self.0.calls);
         self.0.ears.note(&message);
         let accept = "application/json, text/event-stream";
         let mut headers = self.headers(accept, session, token, extra)?;
@@ -228,13 +228,13 @@ impl HttpEndpoint {
         if given.is_some_and(|id| id.len() > SESSION_ID_BYTES_MAX) {
             let reason =
                 format!("the server's session id has more than {SESSION_ID_BYTES_MAX} bytes");
-            return self.fail(Failure::Protocol(reason));
+            return self.fail(TransportError::Protocol(reason));
         }
         let given = given
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
         let content_type = body::content_type(&response);
-        if Kind::of(&content_type) == Kind::Events {
+        if BodyKind::of(&content_type) == BodyKind::Events {
             let sessions = session.is_some() && !modern;
             let stream = self.stream(response, Some(asked), sessions, ping);
             return Ok(StreamableHttpPostResponse::Sse(stream, given));
@@ -244,8 +244,8 @@ impl HttpEndpoint {
     }
 
     /// Builds a ping for the session of a request.
-    fn ping(&self, headers: &HeaderMap) -> Ping {
-        Ping {
+    fn ping(&self, headers: &HeaderMap) -> SessionPing {
+        SessionPing {
             courier: self.0.courier.clone(),
             url: self.url().clone(),
             headers: headers.clone(),
@@ -254,13 +254,13 @@ impl HttpEndpoint {
 
     /// Handles a message that the server accepted without an answer. The answer to a request may arrive on a
     /// stream that the client opened. Without such a stream it will not arrive.
-    async fn taken(&self, asked: Asked, status: StatusCode) -> Answer<StreamableHttpPostResponse> {
+    async fn taken(&self, asked: PendingRequest, status: StatusCode) -> Answer<StreamableHttpPostResponse> {
         if asked.id().is_some() && !self.0.health.has_stream() {
             // The stream is opened when the session begins, and may still be opening.
             tokio::time::sleep(STREAM_WAIT).await;
             if !self.0.health.has_stream() {
                 let reason = format!("HTTP {} without an answer", status.as_u16());
-                return self.fail(Failure::Protocol(reason));
+                return self.fail(TransportError::Protocol(reason));
             }
         }
         Ok(accepted(asked))
@@ -270,18 +270,18 @@ impl HttpEndpoint {
     async fn json(
         &self,
         message: &ClientJsonRpcMessage,
-        asked: Asked,
-        ping: Option<Ping>,
+        asked: PendingRequest,
+        ping: Option<SessionPing>,
         (session, content_type): (Option<String>, String),
         response: Response,
     ) -> Answer<StreamableHttpPostResponse> {
         let limit = self.0.unasked.message_bytes_max();
         let body = match body::read(response, limit).await {
             Ok(body) => body,
-            Err(Failure::TooLarge(limit)) => {
+            Err(TransportError::TooLarge(limit)) => {
                 return match asked.refuse(too_large(limit)) {
                     Some(answer) => Ok(StreamableHttpPostResponse::Json(answer, session)),
-                    None => self.fail(Failure::TooLarge(limit)),
+                    None => self.fail(TransportError::TooLarge(limit)),
                 };
             }
             Err(failure) => return self.fail(failure),
@@ -297,15 +297,15 @@ impl HttpEndpoint {
             return Ok(StreamableHttpPostResponse::Json(answer, session));
         }
         if body.is_empty() {
-            return self.fail(Failure::Protocol("an empty answer".to_owned()));
+            return self.fail(TransportError::Protocol("an empty answer".to_owned()));
         }
         let preview = preview(&body, &self.0.redactor);
-        self.fail(Failure::Protocol(match Kind::of(&content_type) {
-            Kind::Json => format!("its JSON does not answer the request: {preview}"),
-            Kind::Events | Kind::Other if content_type.is_empty() => {
+        self.fail(TransportError::Protocol(match BodyKind::of(&content_type) {
+            BodyKind::Json => format!("its JSON does not answer the request: {preview}"),
+            BodyKind::Events | BodyKind::Other if content_type.is_empty() => {
                 format!("an answer without a content type instead of JSON: {preview}")
             }
-            Kind::Events | Kind::Other => format!("`{content_type}` instead of JSON: {preview}"),
+            BodyKind::Events | BodyKind::Other => format!("`{content_type}` instead of JSON: {preview}"),
         }))
     }
 
@@ -332,12 +332,12 @@ impl HttpEndpoint {
         // Asking again helps neither if the stream is not supported nor if the session is unknown.
         if status.is_client_error()
             || status == StatusCode::NOT_IMPLEMENTED
-            || (status.is_success() && Kind::of(&body::content_type(&response)) != Kind::Events)
+            || (status.is_success() && BodyKind::of(&body::content_type(&response)) != BodyKind::Events)
         {
             return Err(StreamableHttpError::ServerDoesNotSupportSse);
         }
         if !status.is_success() {
-            return self.fail(Failure::Http(status.as_u16(), String::new()));
+            return self.fail(TransportError::Http(status.as_u16(), String::new()));
         }
         Ok(self.stream(response, None, true, None))
     }
@@ -366,7 +366,7 @@ impl HttpEndpoint {
 }
 
 impl StreamableHttpClient for HttpEndpoint {
-    type Error = Failure;
+    type Error = TransportError;
 
     async fn post_message(
         &self,
@@ -440,7 +440,7 @@ impl StreamableHttpClient for HttpEndpoint {
 }
 
 /// The answer will arrive on another stream, if one is due.
-fn accepted(mut asked: Asked) -> StreamableHttpPostResponse {
+fn accepted(mut asked: PendingRequest) -> StreamableHttpPostResponse {
     asked.resumable();
     StreamableHttpPostResponse::Accepted
 }
@@ -448,7 +448,7 @@ fn accepted(mut asked: Asked) -> StreamableHttpPostResponse {
 /// Builds a header value from a text of the server or the session.
 fn header_value(text: &str) -> Answer<HeaderValue> {
     HeaderValue::from_str(text).map_err(|_| {
-        StreamableHttpError::Client(Failure::Protocol(
+        StreamableHttpError::Client(TransportError::Protocol(
             "the session or event id is not a valid header value".to_owned(),
         ))
     })

@@ -9,11 +9,11 @@ use rmcp::{
 
 use super::{
     super::{
-        alive::{Ping, Pulse, did_not_run, speaks_of_session},
-        answers::Asked,
+        alive::{SessionPing, PingOutcome, did_not_run, speaks_of_session},
+        answers::PendingRequest,
         body,
-        failure::Failure,
-        message::{First, first_request, is_of_mcp, is_session_gone},
+        failure::TransportError,
+        message::{OpeningRequest, first_request, is_of_mcp, is_session_gone},
     },
     Answer, HttpEndpoint, accepted,
 };
@@ -23,13 +23,13 @@ impl HttpEndpoint {
     pub(super) async fn is_gone_by(
         &self,
         answer: &ServerJsonRpcMessage,
-        ping: Option<Ping>,
+        ping: Option<SessionPing>,
     ) -> bool {
         match (answer, ping) {
             (JsonRpcMessage::Error(error), Some(ping)) => {
                 self.0.health.has_worked()
                     && speaks_of_session(&error.error.message)
-                    && ping.pulse().await != Pulse::Lives
+                    && ping.pulse().await != PingOutcome::Lives
             }
             (JsonRpcMessage::Response(_), Some(_)) => {
                 self.0.health.works();
@@ -44,8 +44,8 @@ impl HttpEndpoint {
     pub(super) async fn refused(
         &self,
         message: &ClientJsonRpcMessage,
-        asked: Asked,
-        ping: Option<Ping>,
+        asked: PendingRequest,
+        ping: Option<SessionPing>,
         response: Response,
     ) -> Answer<StreamableHttpPostResponse> {
         let (status, headers) = (response.status(), response.headers());
@@ -66,15 +66,15 @@ impl HttpEndpoint {
         let first = first_request(message);
         if body::is_auth(status) && (error.is_none() || first.is_some()) {
             let words = body::words(&body, &self.0.redactor);
-            return self.fail(Failure::Auth(status.as_u16(), words));
+            return self.fail(TransportError::Auth(status.as_u16(), words));
         }
         let error = match (error, first) {
-            (Some(error), Some(First::Initialize)) if !is_of_mcp(&error) => {
+            (Some(error), Some(OpeningRequest::Initialize)) if !is_of_mcp(&error) => {
                 let hint = format!(": {}", self.0.redactor.redact(&error.message));
-                return self.fail(Failure::Http(status.as_u16(), hint));
+                return self.fail(TransportError::Http(status.as_u16(), hint));
             }
             // After any client error the lifecycle continues with `initialize`.
-            (None, Some(First::Discover)) if status.is_client_error() => {
+            (None, Some(OpeningRequest::Discover)) if status.is_client_error() => {
                 Some(ErrorData::invalid_request(format!("HTTP {status}"), None))
             }
             (error, _) => error,
@@ -91,7 +91,7 @@ impl HttpEndpoint {
         status: StatusCode,
         error: Option<&ErrorData>,
         body: &[u8],
-        ping: Ping,
+        ping: SessionPing,
     ) -> Option<Answer<StreamableHttpPostResponse>> {
         let is_told = error.is_some_and(is_session_gone);
         let is_unknown = match status {
@@ -106,7 +106,7 @@ impl HttpEndpoint {
         if !health.has_worked() && !health.is_refused_again() {
             return None;
         }
-        let Pulse::Gone(pinged) = ping.pulse().await else {
+        let PingOutcome::Gone(pinged) = ping.pulse().await else {
             return None;
         };
         if !health.has_worked() {
@@ -114,7 +114,7 @@ impl HttpEndpoint {
             let status = status.as_u16();
             let reason =
                 format!("the server refuses all requests of a new session (HTTP {status}){words}");
-            return Some(self.fail(Failure::NotSent(reason)));
+            return Some(self.fail(TransportError::NotSent(reason)));
         }
         tracing::debug!(%status, "the server no longer knows the session");
         if did_not_run(status, pinged) {

@@ -17,10 +17,10 @@ use sse_stream::Sse;
 
 use super::{
     super::{
-        alive::{Ping, Pulse, tells_of_session},
-        answers::{Asked, Rewriter},
+        alive::{SessionPing, PingOutcome, tells_of_session},
+        answers::{PendingRequest, EventRewriter},
         body,
-        events::{Frame, frames},
+        events::{StreamItem, frames},
     },
     HttpEndpoint,
 };
@@ -30,11 +30,11 @@ impl HttpEndpoint {
     pub(super) fn stream(
         &self,
         response: Response,
-        asked: Option<Asked>,
+        asked: Option<PendingRequest>,
         sessions: bool,
-        ping: Option<Ping>,
+        ping: Option<SessionPing>,
     ) -> BoxStream<'static, Result<Sse, SseError>> {
-        let mut rewriter = Rewriter {
+        let mut rewriter = EventRewriter {
             calls: self.0.calls.clone(),
             ears: self.0.ears.clone(),
             asked,
@@ -61,7 +61,7 @@ impl HttpEndpoint {
                     tokio::task::coop::consume_budget().await;
                     let is_gone = match (&frame, ping) {
                         (Ok(frame), Some(ping)) if has_worked && is_suspect(frame) => {
-                            Box::pin(ping.pulse()).await != Pulse::Lives
+                            Box::pin(ping.pulse()).await != PingOutcome::Lives
                         }
                         _ => false,
                     };
@@ -98,11 +98,11 @@ fn is_framed(response: &Response) -> bool {
 }
 
 /// Whether an event is a small error about the session.
-fn is_suspect(frame: &Frame) -> bool {
+fn is_suspect(frame: &StreamItem) -> bool {
     match frame {
-        Frame::Event(event) => {
+        StreamItem::Event(event) => {
             event.data.len() <= body::REFUSAL_BYTES_MAX && tells_of_session(&event.data)
         }
-        Frame::TooLarge(_) => false,
+        StreamItem::TooLarge(_) => false,
     }
 }

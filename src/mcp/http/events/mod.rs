@@ -2,7 +2,7 @@
 //!
 //! `eventsource-stream` does the parsing, but it needs clean input: it scans a line again for every chunk
 //! that extends it (so a large result would take quadratic time), a byte order mark makes it panic, and one
-//! invalid UTF-8 byte makes it buffer forever. [`Lines`] therefore runs before it: it collects a whole event,
+//! invalid UTF-8 byte makes it buffer forever. [`EventLines`] therefore runs before it: it collects a whole event,
 //! counts its bytes, and passes it on line by line.
 
 use std::{
@@ -17,7 +17,7 @@ use futures::{Stream, StreamExt as _, future};
 
 pub use eventsource_stream::Event;
 
-use crate::mcp::unasked::Unasked;
+use crate::mcp::unasked::UnsolicitedMessages;
 
 /// How much is kept of each end of a rejected event, in bytes: enough to find a JSON-RPC id.
 const KEPT: usize = 96;
@@ -34,23 +34,23 @@ const LINES_AT_ONCE: u32 = 512;
 
 /// One item of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame {
+pub enum StreamItem {
     /// An event.
     Event(Event),
     /// An event above the limit. The stream continues after it.
-    TooLarge(Ends),
+    TooLarge(DiscardedEvent),
 }
 
 /// Both ends of a discarded event, to find the request that it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ends {
+pub struct DiscardedEvent {
     /// The first bytes of its last line.
     head: Vec<u8>,
     /// The last bytes of its last line.
     tail: Vec<u8>,
 }
 
-impl Ends {
+impl DiscardedEvent {
     /// Returns the JSON-RPC id if it is at the very beginning (Python, Go, Rust servers) or at the very end
     /// (the TypeScript SDK) of the message.
     pub fn id(&self) -> Option<i64> {
@@ -72,25 +72,25 @@ impl Ends {
 /// Reads the events of a body. Events that are larger than `unasked` allows are never held in memory, and
 /// everything that is not an event with data counts against it. The stream ends after the first error of the
 /// body, and when the session is over.
-pub fn frames<S, E>(body: S, unasked: Unasked) -> impl Stream<Item = Result<Frame, E>> + Send
+pub fn frames<S, E>(body: S, unasked: UnsolicitedMessages) -> impl Stream<Item = Result<StreamItem, E>> + Send
 where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
     E: Send,
 {
-    let aside = Aside::default();
-    EventStream::new(Lines::new(body, unasked, aside.clone())).filter_map(move |event| {
+    let aside = ParserBypass::default();
+    EventStream::new(EventLines::new(body, unasked, aside.clone())).filter_map(move |event| {
         future::ready(match event {
             Ok(mut event) => {
                 if let Some(data) = aside.take() {
                     event.data = data;
                 }
-                Some(Ok(Frame::Event(event)))
+                Some(Ok(StreamItem::Event(event)))
             }
-            Err(EventStreamError::Transport(Stop::TooLarge(ends))) => {
-                Some(Ok(Frame::TooLarge(ends)))
+            Err(EventStreamError::Transport(EventLinesError::TooLarge(ends))) => {
+                Some(Ok(StreamItem::TooLarge(ends)))
             }
-            Err(EventStreamError::Transport(Stop::Body(error))) => Some(Err(error)),
-            // `Lines` passes on only complete lines of valid UTF-8.
+            Err(EventStreamError::Transport(EventLinesError::Body(error))) => Some(Err(error)),
+            // `EventLines` passes on only complete lines of valid UTF-8.
             Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)) => None,
         })
     })
@@ -98,9 +98,9 @@ where
 
 /// The data of a large event, which bypasses the parser because the parser would copy it three times.
 #[derive(Debug, Clone, Default)]
-struct Aside(Arc<Mutex<Option<String>>>);
+struct ParserBypass(Arc<Mutex<Option<String>>>);
 
-impl Aside {
+impl ParserBypass {
     /// Stores the data of a line. Returns the replacement for the parser, or the line itself if it has no
     /// data.
     fn put(&self, line: Bytes) -> Bytes {
@@ -128,9 +128,9 @@ impl Aside {
 
 /// Why the sequence of lines stops.
 #[derive(Debug)]
-enum Stop<E> {
+enum EventLinesError<E> {
     /// An event exceeded the limit and was discarded.
-    TooLarge(Ends),
+    TooLarge(DiscardedEvent),
     /// The body failed.
     Body(E),
 }
@@ -141,7 +141,7 @@ enum Stop<E> {
     clippy::struct_excessive_bools,
     reason = "each field is an independent fact about the stream"
 )]
-struct Lines<S> {
+struct EventLines<S> {
     /// The body.
     body: S,
     /// Received bytes that have not been examined.
@@ -157,11 +157,11 @@ struct Lines<S> {
     /// Whether the data in `ready` bypasses the parser, because it is one large line.
     goes_around: bool,
     /// The store for such data.
-    aside: Aside,
+    aside: ParserBypass,
     /// Limits the size of `event`, and counts everything that is not an event.
-    unasked: Unasked,
+    unasked: UnsolicitedMessages,
     /// Set while the rest of an event that is too large is discarded.
-    refused: Option<Ends>,
+    refused: Option<DiscardedEvent>,
     /// Whether the last byte was a carriage return. A line feed that follows belongs to it.
     after_cr: bool,
     /// Whether no line was read yet, so that a byte order mark is possible.
@@ -174,9 +174,9 @@ struct Lines<S> {
     has_read: bool,
 }
 
-impl<S> Lines<S> {
+impl<S> EventLines<S> {
     /// Starts to read.
-    fn new(body: S, unasked: Unasked, aside: Aside) -> Self {
+    fn new(body: S, unasked: UnsolicitedMessages, aside: ParserBypass) -> Self {
         Self {
             body,
             chunk: Bytes::new(),
@@ -199,7 +199,7 @@ impl<S> Lines<S> {
 
     /// Takes the received bytes up to the end of the next event. A rejected event is returned when its end
     /// has passed.
-    fn advance(&mut self) -> Option<Ends> {
+    fn advance(&mut self) -> Option<DiscardedEvent> {
         while self.ready.is_empty() && self.chunk.has_remaining() {
             if std::mem::take(&mut self.after_cr) && self.chunk.first() == Some(&b'\n') {
                 self.chunk.advance(1);
@@ -228,7 +228,7 @@ impl<S> Lines<S> {
             && self.event.len() + piece.len() > self.unasked.message_bytes_max()
         {
             let line = self.event.split_off(self.line_start);
-            self.refused = Some(Ends::default());
+            self.refused = Some(DiscardedEvent::default());
             self.data_count = 0;
             self.event = BytesMut::new();
             self.line_start = 0;
@@ -248,7 +248,7 @@ impl<S> Lines<S> {
     }
 
     /// Completes the line. An empty line ends the event.
-    fn finish_line(&mut self) -> Option<Ends> {
+    fn finish_line(&mut self) -> Option<DiscardedEvent> {
         if self.refused.is_some() {
             let empty = std::mem::take(&mut self.line_start) == 0;
             return if empty { self.refused.take() } else { None };
@@ -302,11 +302,11 @@ impl<S> Lines<S> {
     }
 }
 
-impl<S, E> Stream for Lines<S>
+impl<S, E> Stream for EventLines<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
-    type Item = Result<Bytes, Stop<E>>;
+    type Item = Result<Bytes, EventLinesError<E>>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -330,7 +330,7 @@ where
                 return Poll::Ready(None);
             }
             if let Some(ends) = this.advance() {
-                return Poll::Ready(Some(Err(Stop::TooLarge(ends))));
+                return Poll::Ready(Some(Err(EventLinesError::TooLarge(ends))));
             }
             if !this.ready.is_empty() {
                 continue;
@@ -350,18 +350,18 @@ where
                 }
                 Some(Err(error)) => {
                     this.ended = true;
-                    return Poll::Ready(Some(Err(Stop::Body(error))));
+                    return Poll::Ready(Some(Err(EventLinesError::Body(error))));
                 }
                 None => {
                     this.ended = true;
-                    return Poll::Ready(this.refused.take().map(|ends| Err(Stop::TooLarge(ends))));
+                    return Poll::Ready(this.refused.take().map(|ends| Err(EventLinesError::TooLarge(ends))));
                 }
             }
         }
     }
 }
 
-impl Ends {
+impl DiscardedEvent {
     /// Discards bytes but keeps both ends of the line.
     fn push(&mut self, piece: &[u8]) {
         let room = KEPT.saturating_sub(self.head.len());
@@ -375,13 +375,13 @@ impl Ends {
 
 /// Returns the events of a stream that arrives in these pieces, with a limit of one kilobyte per event.
 #[cfg(fuzzing)]
-pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
+pub fn frames_of(pieces: &[&[u8]]) -> Vec<StreamItem> {
     use futures::{FutureExt as _, StreamExt as _};
     let pieces: Vec<Result<Bytes, std::convert::Infallible>> = pieces
         .iter()
         .map(|piece| Ok(Bytes::copy_from_slice(piece)))
         .collect();
-    let unasked = Unasked::new(crate::mcp::Bounds {
+    let unasked = UnsolicitedMessages::new(crate::mcp::AnswerLimits {
         result_bytes_max: 1_024,
         tools_bytes_max: 1_024,
     });
@@ -393,14 +393,14 @@ pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
             break all;
         }
     };
-    let all: Vec<Frame> = all.into_iter().filter_map(Result::ok).collect();
+    let all: Vec<StreamItem> = all.into_iter().filter_map(Result::ok).collect();
     for frame in &all {
         // The replacement of an invalid byte takes three bytes.
         let is_bounded = match frame {
-            Frame::Event(event) => {
+            StreamItem::Event(event) => {
                 event.data.len() <= 3 * 1_024 && event.id.len() <= 3 * ID_LINE_BYTES_MAX
             }
-            Frame::TooLarge(ends) => ends.head.len() + ends.tail.len() <= 2 * KEPT,
+            StreamItem::TooLarge(ends) => ends.head.len() + ends.tail.len() <= 2 * KEPT,
         };
         assert!(is_bounded, "{frame:?}");
     }

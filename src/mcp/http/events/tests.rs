@@ -4,14 +4,14 @@ use futures::{StreamExt as _, executor::block_on, stream};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::mcp::Bounds;
+use crate::mcp::AnswerLimits;
 
 /// Reads a body that arrives in these pieces.
-fn read(pieces: Vec<Vec<u8>>, bytes_max: usize) -> Vec<Frame> {
+fn read(pieces: Vec<Vec<u8>>, bytes_max: usize) -> Vec<StreamItem> {
     let pieces = pieces
         .into_iter()
         .map(|piece| Ok::<_, ()>(Bytes::from(piece)));
-    let unasked = Unasked::new(Bounds {
+    let unasked = UnsolicitedMessages::new(AnswerLimits {
         result_bytes_max: bytes_max,
         tools_bytes_max: bytes_max,
     });
@@ -23,12 +23,12 @@ fn read(pieces: Vec<Vec<u8>>, bytes_max: usize) -> Vec<Frame> {
 }
 
 /// Returns the type, data and id of the events; `!` for one that is too large.
-fn shown(frames: &[Frame]) -> Vec<String> {
+fn shown(frames: &[StreamItem]) -> Vec<String> {
     frames
         .iter()
         .map(|frame| match frame {
-            Frame::Event(event) => format!("{}|{}|{}", event.event, event.data, event.id),
-            Frame::TooLarge(_) => "!".to_owned(),
+            StreamItem::Event(event) => format!("{}|{}|{}", event.event, event.data, event.id),
+            StreamItem::TooLarge(_) => "!".to_owned(),
         })
         .collect()
 }
@@ -102,7 +102,7 @@ fn a_refused_event_still_tells_its_id() {
     for (message, id) in cases {
         let body = format!("event: message\ndata: {message}\n\n");
         match read(vec![body.into_bytes()], 100).as_slice() {
-            [Frame::TooLarge(ends)] => assert_eq!(ends.id(), id, "{message}"),
+            [StreamItem::TooLarge(ends)] => assert_eq!(ends.id(), id, "{message}"),
             other => panic!("{other:?}"),
         }
     }
@@ -115,7 +115,7 @@ fn a_large_event_takes_linear_time() {
     pieces.push(b"\n\n".to_vec());
     let begun = std::time::Instant::now();
     let frames = read(pieces, 32 << 20);
-    assert!(matches!(frames.as_slice(), [Frame::Event(event)] if event.data.len() == 16 << 20));
+    assert!(matches!(frames.as_slice(), [StreamItem::Event(event)] if event.data.len() == 16 << 20));
     // A quadratic parser needs minutes.
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
@@ -154,7 +154,7 @@ proptest! {
         pieces.push(rest.to_vec());
         prop_assert_eq!(read(pieces, 64), whole.clone());
         for frame in whole {
-            if let Frame::Event(event) = frame {
+            if let StreamItem::Event(event) = frame {
                 // The replacement of an invalid byte takes three bytes.
                 prop_assert!(event.data.len() <= 3 * 64);
             }
@@ -189,8 +189,8 @@ fn large_data_comes_whole_and_in_its_place() {
         let seen: Vec<_> = frames
             .iter()
             .map(|frame| match frame {
-                Frame::Event(event) => (event.event.as_str(), event.data.as_str()),
-                Frame::TooLarge(_) => panic!("too large"),
+                StreamItem::Event(event) => (event.event.as_str(), event.data.as_str()),
+                StreamItem::TooLarge(_) => panic!("too large"),
             })
             .collect();
         assert!(seen == expected, "in pieces of {size} bytes");

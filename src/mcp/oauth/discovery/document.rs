@@ -14,7 +14,7 @@ const SCOPES_MAX: usize = 200;
 
 /// A server's protected resource metadata (RFC 9728 §2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resource {
+pub struct ResourceMetadata {
     /// The server's own identifier.
     pub name: Option<String>,
     /// The authorization servers, as the document lists them.
@@ -24,7 +24,7 @@ pub struct Resource {
 }
 
 /// Parses a server's metadata. Returns `None` if the body is a different document.
-pub fn resource(body: &[u8]) -> Option<Resource> {
+pub fn resource(body: &[u8]) -> Option<ResourceMetadata> {
     let document = object(body)?;
     let resource = document.get("resource").and_then(Value::as_str);
     let names = ["authorization_server", "authorization_servers"];
@@ -46,7 +46,7 @@ pub fn resource(body: &[u8]) -> Option<Resource> {
         }
     }
     let scopes = document.get("scopes_supported").and_then(words);
-    Some(Resource {
+    Some(ResourceMetadata {
         name: resource.map(str::to_owned),
         servers,
         scopes: scopes.unwrap_or_default(),

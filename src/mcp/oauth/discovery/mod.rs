@@ -12,13 +12,13 @@ use rmcp::transport::auth::AuthorizationMetadata;
 use tokio::time::timeout;
 use url::Url;
 
-use self::{document::Resource, troubles::Troubles};
+use self::{document::ResourceMetadata, troubles::DiscoveryProblems};
 use super::{
     challenge,
     error::OAuthError,
-    traffic::{Got, Traffic},
+    traffic::{DiscoveryResponse, OAuthFlowClient},
 };
-use crate::config::{OAuth, ResourceName};
+use crate::config::{OAuthSettings, ResourceName};
 
 /// The timeout of the whole search.
 const TIME_MAX: Duration = Duration::from_secs(40);
@@ -27,7 +27,7 @@ const PLACES_MAX: usize = 40;
 
 /// The result of discovery.
 #[derive(Debug)]
-pub struct Found {
+pub struct DiscoveryResult {
     /// The authorization server's metadata.
     pub metadata: AuthorizationMetadata,
     /// The MCP server's own resource identifier (RFC 8707).
@@ -39,16 +39,16 @@ pub struct Found {
 /// Finds the authorization server of a server. `is_login`: a user will log in there, with PKCE.
 pub async fn discover(
     server: &Url,
-    settings: &OAuth,
-    traffic: &Traffic,
+    settings: &OAuthSettings,
+    traffic: &OAuthFlowClient,
     is_login: bool,
-) -> Result<Found, OAuthError> {
-    let mut search = Search {
+) -> Result<DiscoveryResult, OAuthError> {
+    let mut search = MetadataSearch {
         server,
         settings,
         traffic,
         is_login,
-        troubles: Troubles::default(),
+        troubles: DiscoveryProblems::default(),
         places_left: PLACES_MAX,
         found: None,
         scopes: Vec::new(),
@@ -65,7 +65,7 @@ pub async fn discover(
     } else {
         search.scopes
     };
-    Ok(Found {
+    Ok(DiscoveryResult {
         metadata,
         resource: resource.name.unwrap_or_else(|| server.to_string()),
         scopes,
@@ -73,21 +73,21 @@ pub async fn discover(
 }
 
 /// A search.
-struct Search<'a> {
+struct MetadataSearch<'a> {
     /// The MCP server.
     server: &'a Url,
     /// The operator's settings.
-    settings: &'a OAuth,
+    settings: &'a OAuthSettings,
     /// Sends the requests for documents.
-    traffic: &'a Traffic,
+    traffic: &'a OAuthFlowClient,
     /// Whether a user will log in there.
     is_login: bool,
     /// What was wrong with the places.
-    troubles: Troubles,
+    troubles: DiscoveryProblems,
     /// How many places may still be tried.
     places_left: usize,
     /// The server's protected resource metadata.
-    found: Option<Resource>,
+    found: Option<ResourceMetadata>,
     /// The scopes in the server's challenge.
     scopes: Vec<String>,
 }
@@ -95,7 +95,7 @@ struct Search<'a> {
 /// A place, and whether the server itself named it.
 type Place = (Url, bool);
 
-impl Search<'_> {
+impl MetadataSearch<'_> {
     /// Runs the search.
     async fn run(&mut self) -> Result<AuthorizationMetadata, OAuthError> {
         let places = self.places_of_resource().await;
@@ -173,14 +173,14 @@ impl Search<'_> {
     }
 
     /// Reads the server's metadata at a place, or at the place that its challenge points to.
-    async fn resource_at(&mut self, place: &Url, is_named: bool) -> Option<Resource> {
+    async fn resource_at(&mut self, place: &Url, is_named: bool) -> Option<ResourceMetadata> {
         match self.ask(place).await? {
-            Got::Document(body) => self.fitting(place, &body, is_named),
-            Got::Challenged(challenges) => {
+            DiscoveryResponse::Document(body) => self.fitting(place, &body, is_named),
+            DiscoveryResponse::Challenged(challenges) => {
                 let pointers = challenge::pointers(&challenges);
                 let next = self.server.join(pointers.first()?).ok()?;
                 match self.ask(&next).await? {
-                    Got::Document(body) => self.fitting(&next, &body, false),
+                    DiscoveryResponse::Document(body) => self.fitting(&next, &body, false),
                     got => self.miss(&next, got),
                 }
             }
@@ -189,7 +189,7 @@ impl Search<'_> {
     }
 
     /// Parses a document, if it is the metadata of this server.
-    fn fitting(&mut self, place: &Url, body: &[u8], is_named: bool) -> Option<Resource> {
+    fn fitting(&mut self, place: &Url, body: &[u8], is_named: bool) -> Option<ResourceMetadata> {
         let Some(resource) = document::resource(body) else {
             self.troubles
                 .passed_over(place, "is not protected resource metadata");
@@ -227,7 +227,7 @@ impl Search<'_> {
             return self.of_issuer(&url, Some(url.as_str())).await;
         }
         match self.ask(&url).await? {
-            Got::Document(body) => self.usable(&url, &body, None),
+            DiscoveryResponse::Document(body) => self.usable(&url, &body, None),
             got => self.miss(&url, got),
         }
     }
@@ -245,13 +245,13 @@ impl Search<'_> {
         }
         for place in places::of_issuer(issuer) {
             match self.ask(&place).await? {
-                Got::Document(body) => {
+                DiscoveryResponse::Document(body) => {
                     if let Some(metadata) = self.usable(&place, &body, expected) {
                         return Some(metadata);
                     }
                 }
                 // The other places are on the same host.
-                Got::Dead(reason) => {
+                DiscoveryResponse::Dead(reason) => {
                     self.troubles.passing(&place, &reason);
                     return None;
                 }
@@ -266,7 +266,7 @@ impl Search<'_> {
     /// Reads the document that the operator configured.
     async fn named_document(&mut self, place: &Url) -> Result<AuthorizationMetadata, OAuthError> {
         let got = self.ask(place).await;
-        if let Some(Got::Document(body)) = got {
+        if let Some(DiscoveryResponse::Document(body)) = got {
             let Some(metadata) = document::server(&body, place) else {
                 self.troubles
                     .wrong(place, "is not authorization server metadata");
@@ -285,7 +285,7 @@ impl Search<'_> {
                 return Ok(metadata);
             }
         } else if let Some(got) = got {
-            if matches!(got, Got::Nothing | Got::Challenged(_)) {
+            if matches!(got, DiscoveryResponse::Nothing | DiscoveryResponse::Challenged(_)) {
                 self.troubles.wrong(place, "has no document");
             }
             let _missed: Option<()> = self.miss(place, got);
@@ -356,17 +356,17 @@ impl Search<'_> {
     }
 
     /// Requests a place, while the budget lasts.
-    async fn ask(&mut self, place: &Url) -> Option<Got> {
+    async fn ask(&mut self, place: &Url) -> Option<DiscoveryResponse> {
         self.places_left = self.places_left.checked_sub(1)?;
         Some(self.traffic.document(place).await)
     }
 
     /// Records what was wrong with a place without a document.
-    fn miss<T>(&mut self, place: &Url, got: Got) -> Option<T> {
+    fn miss<T>(&mut self, place: &Url, got: DiscoveryResponse) -> Option<T> {
         match got {
-            Got::Failing(reason) | Got::Dead(reason) => self.troubles.passing(place, &reason),
-            Got::Trouble(reason) => self.troubles.wrong(place, &reason),
-            Got::Document(_) | Got::Nothing | Got::Challenged(_) => {}
+            DiscoveryResponse::Failing(reason) | DiscoveryResponse::Dead(reason) => self.troubles.passing(place, &reason),
+            DiscoveryResponse::Trouble(reason) => self.troubles.wrong(place, &reason),
+            DiscoveryResponse::Document(_) | DiscoveryResponse::Nothing | DiscoveryResponse::Challenged(_) => {}
         }
         None
     }

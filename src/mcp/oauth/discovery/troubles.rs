@@ -1,4 +1,4 @@
-//! [`Troubles`]: collects why a search found no document.
+//! [`DiscoveryProblems`]: collects why a search found no document.
 
 use url::Url;
 
@@ -12,22 +12,22 @@ const KEPT_MAX: usize = 4;
 
 /// The problems of the places, in order.
 #[derive(Debug, Default)]
-pub struct Troubles {
-    kept: Vec<Trouble>,
+pub struct DiscoveryProblems {
+    kept: Vec<DiscoveryProblem>,
     /// Whether the server itself named a document that belongs to another server.
     is_misled: bool,
 }
 
 /// The problem of one place.
 #[derive(Debug)]
-struct Trouble {
+struct DiscoveryProblem {
     words: String,
-    weight: Weight,
+    weight: ProblemSeverity,
 }
 
 /// The significance of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Weight {
+enum ProblemSeverity {
     /// A document that must not be used.
     Wrong,
     /// A temporary failure.
@@ -36,11 +36,11 @@ enum Weight {
     PassedOver,
 }
 
-impl Troubles {
+impl DiscoveryProblems {
     /// Whether the search may continue.
     pub fn is_empty(&self) -> bool {
         let mut kept = self.kept.iter();
-        kept.all(|it| it.weight == Weight::PassedOver)
+        kept.all(|it| it.weight == ProblemSeverity::PassedOver)
     }
 
     /// Whether the server itself named a document that belongs to another server.
@@ -55,7 +55,7 @@ impl Troubles {
 
     /// Adds a document that must not be used.
     pub fn wrong(&mut self, at: &Url, what: &str) {
-        self.keep(at, what, Weight::Wrong);
+        self.keep(at, what, ProblemSeverity::Wrong);
     }
 
     /// Adds a document of another issuer (RFC 8414 §3.3).
@@ -64,29 +64,29 @@ impl Troubles {
             "{what}; if that is intended, set `metadata_url = \"{}\"` in its `oauth` table",
             place(at)
         );
-        self.keep(at, &words, Weight::Wrong);
+        self.keep(at, &words, ProblemSeverity::Wrong);
     }
 
     /// Adds a wrong document that the server itself named.
     pub fn misled(&mut self, at: &Url, what: &str) {
         self.is_misled = true;
-        self.keep(at, what, Weight::Wrong);
+        self.keep(at, what, ProblemSeverity::Wrong);
     }
 
     /// Adds a guessed document that belongs to another server.
     pub fn passed_over(&mut self, at: &Url, what: &str) {
-        self.keep(at, what, Weight::PassedOver);
+        self.keep(at, what, ProblemSeverity::PassedOver);
     }
 
     /// Adds a temporary failure.
     pub fn passing(&mut self, at: &Url, what: &str) {
-        self.keep(at, what, Weight::Passing);
+        self.keep(at, what, ProblemSeverity::Passing);
     }
 
-    fn keep(&mut self, at: &Url, what: &str, weight: Weight) {
+    fn keep(&mut self, at: &Url, what: &str, weight: ProblemSeverity) {
         if self.kept.len() < KEPT_MAX {
             let words = short(&format!("{} {what}", place(at)));
-            self.kept.push(Trouble { words, weight });
+            self.kept.push(DiscoveryProblem { words, weight });
         }
     }
 
@@ -96,7 +96,7 @@ impl Troubles {
         let is_passing = self
             .kept
             .first()
-            .is_some_and(|it| it.weight == Weight::Passing);
+            .is_some_and(|it| it.weight == ProblemSeverity::Passing);
         let words: Vec<&str> = self.kept.iter().map(|it| it.words.as_str()).collect();
         let words = if words.is_empty() {
             "no authorization server that it names has metadata; if there is one, set `metadata_url` \
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn the_trouble_that_tells_most_comes_first_and_decides() {
         let at: Url = "https://a/m?secret".parse().unwrap();
-        let mut troubles = Troubles::default();
+        let mut troubles = DiscoveryProblems::default();
         assert!(matches!(troubles.error(), OAuthError::Discovery(_)));
         troubles.passed_over(&at, "is another's");
         assert!(troubles.is_empty() && !troubles.is_misled());

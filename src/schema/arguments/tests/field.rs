@@ -31,7 +31,7 @@ fn every_schema_of_the_field_compiles() {
         let (compiled, warnings) = compile_alone(schema);
         assert!(compiled.validator.is_some(), "{name}: {warnings:?}");
         // An empty object is either accepted, or the answer names what is missing.
-        if let Err(refusal) = compiled.accept(b"{}", Effort::Full) {
+        if let Err(refusal) = compiled.accept(b"{}", CheckEffort::Full) {
             let detail = refusal.detail();
             assert!(
                 detail[0]["loc"].as_array().is_some_and(|loc| loc.len() > 1),

@@ -69,7 +69,7 @@ fn unquoted(text: &str) -> Vec<u8> {
 
 /// Returns the outcome of a recorded call, printed as in the recording.
 fn ours(schema: &ArgumentSchema, body: &[u8]) -> (u16, String) {
-    match schema.accept(body, Effort::Full) {
+    match schema.accept(body, CheckEffort::Full) {
         Ok(arguments) => (200, format!("ARGS {}", Value::Object(arguments))),
         Err(refusal) => (
             refusal.code().status(),

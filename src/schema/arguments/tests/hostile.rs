@@ -30,7 +30,7 @@ fn shared(levels: usize, leaf: Value, level: impl Fn(Value) -> Value) -> Value {
 type Level = fn(Value) -> Value;
 
 /// Returns the outcome of a check: `ok`, or the code of the refusal.
-fn outcome(schema: &ArgumentSchema, body: &str, effort: Effort) -> &'static str {
+fn outcome(schema: &ArgumentSchema, body: &str, effort: CheckEffort) -> &'static str {
     match schema.accept(body.as_bytes(), effort) {
         Ok(_) => "ok",
         Err(refusal) => refusal.code().as_str(),
@@ -53,11 +53,11 @@ fn timed(name: &str, schema: &Value, body: &str) -> &'static str {
         let compiling = cpu_time().saturating_sub(start);
         assert!(compiling < COMPILE_MAX, "{name} compiles in {compiling:?}");
         let start = cpu_time();
-        let _light = outcome(&compiled, &body, Effort::Light);
+        let _light = outcome(&compiled, &body, CheckEffort::Light);
         let light = cpu_time().saturating_sub(start);
         assert!(light < CHECK_MAX / 4, "{name} takes {light:?} lightly");
         let start = cpu_time();
-        let outcome = outcome(&compiled, &body, Effort::Full);
+        let outcome = outcome(&compiled, &body, CheckEffort::Full);
         let took = cpu_time().saturating_sub(start);
         println!("{name}: {outcome}, compiled in {compiling:?}, light {light:?}, full {took:?}");
         assert!(took < CHECK_MAX, "{name} takes {took:?}");
@@ -152,13 +152,13 @@ fn the_verdict_does_not_depend_on_the_machine() {
     let steps = |levels: usize| {
         let schema = shared(levels, json!({}), |it| json!({"allOf": [it, it]}));
         let (compiled, _) = compile_alone(&schema);
-        let budget = Budget::steps(u64::MAX);
+        let budget = StepBudget::steps(u64::MAX);
         within(budget, || compiled.accept_within(br#"{"a":1}"#).is_ok()).1
     };
     assert_eq!(steps(8), steps(8));
     assert!(steps(10) > 3 * steps(8), "each path counts");
     assert_eq!(
-        outcome(&compiled, r#"{"a":1}"#, Effort::Light),
+        outcome(&compiled, r#"{"a":1}"#, CheckEffort::Light),
         "arguments_too_costly"
     );
 }
@@ -399,7 +399,7 @@ fn a_list_of_tools_has_one_budget() {
     let mut left = 10_000_000;
     let mut warned = 0;
     for _ in 0..20 {
-        let (_, warnings) = ArgumentSchema::compile(&schema, &mut left, Habits::NATIVE);
+        let (_, warnings) = ArgumentSchema::compile(&schema, &mut left, SchemaFlavor::NATIVE);
         warned += warnings.len();
     }
     assert!(warned > 5, "{warned}");

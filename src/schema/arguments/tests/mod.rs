@@ -12,19 +12,19 @@ mod properties;
 
 /// Compiles one schema without a budget.
 fn compile_alone(schema: &Value) -> (ArgumentSchema, Vec<String>) {
-    ArgumentSchema::compile(schema, &mut u64::MAX.clone(), Habits::MCPO)
+    ArgumentSchema::compile(schema, &mut u64::MAX.clone(), SchemaFlavor::MCPO)
 }
 
 /// Accepts a body for a tool with some properties. Errors read `type loc`.
 fn accept(schema: &Value, body: &str) -> Result<Value, Vec<String>> {
     let (schema, _) = compile_alone(schema);
     schema
-        .accept(body.as_bytes(), Effort::Full)
+        .accept(body.as_bytes(), CheckEffort::Full)
         .map(Value::Object)
         .map_err(|refusal| match refusal {
-            Refusal::InvalidJson { said, .. } => vec![said],
-            Refusal::TooCostly | Refusal::TooManyValues(_) => vec![refusal.to_string()],
-            Refusal::Invalid { details, .. } => details
+            ArgumentError::InvalidJson { said, .. } => vec![said],
+            ArgumentError::TooCostly | ArgumentError::TooManyValues(_) => vec![refusal.to_string()],
+            ArgumentError::Invalid { details, .. } => details
                 .iter()
                 .map(|detail| format!("{} {}", detail.kind, Value::from(detail.loc.clone())))
                 .collect(),
@@ -249,7 +249,7 @@ fn broken_schemas_keep_what_makes_sense() {
         let (schema, warnings) = compile_alone(&serde_json::from_str(schema).unwrap());
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert_eq!(
-            schema.accept(br#"{"x":null}"#, Effort::Full),
+            schema.accept(br#"{"x":null}"#, CheckEffort::Full),
             Ok(Map::from_iter([("x".to_owned(), Value::Null)]))
         );
     }
@@ -298,7 +298,7 @@ fn broken_schemas_keep_what_makes_sense() {
         if schema["properties"]["a"].is_object() {
             assert_eq!(
                 compiled
-                    .accept(br#"{"a":"1"}"#, Effort::Full)
+                    .accept(br#"{"a":"1"}"#, CheckEffort::Full)
                     .map(Value::Object),
                 Ok(json!({"a": 1})),
                 "{schema}"
@@ -414,7 +414,7 @@ fn refusals_stay_readable() {
     let body =
         json!({"l": vec!["x"; 100], "s": "é".repeat(10_000), "o": {"k": "v".repeat(10_000)}});
     let refusal = compiled
-        .accept(body.to_string().as_bytes(), Effort::Full)
+        .accept(body.to_string().as_bytes(), CheckEffort::Full)
         .unwrap_err();
     let detail = refusal.detail();
     assert_eq!(
@@ -452,7 +452,7 @@ fn every_keyword_has_words() {
         "c": [], "m": [{}], "z": 1});
     let (compiled, _) = compile_alone(&schema);
     let refusal = compiled
-        .accept(body.to_string().as_bytes(), Effort::Full)
+        .accept(body.to_string().as_bytes(), CheckEffort::Full)
         .unwrap_err();
     let lines: Vec<String> = refusal
         .detail()

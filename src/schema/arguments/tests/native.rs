@@ -6,11 +6,11 @@ use super::*;
 
 /// Accepts a body under mcp-bridge's own conventions.
 fn accept(schema: &Value, body: &str) -> Option<Value> {
-    let compiled = ArgumentSchema::compile(schema, &mut u64::MAX.clone(), Habits::NATIVE).0;
-    let accepted = compiled.accept(body.as_bytes(), Effort::Full);
+    let compiled = ArgumentSchema::compile(schema, &mut u64::MAX.clone(), SchemaFlavor::NATIVE).0;
+    let accepted = compiled.accept(body.as_bytes(), CheckEffort::Full);
     if let Ok(arguments) = &accepted {
         let again = serde_json::to_vec(arguments).unwrap();
-        assert_eq!(compiled.accept(&again, Effort::Full), accepted, "{body}");
+        assert_eq!(compiled.accept(&again, CheckEffort::Full), accepted, "{body}");
     }
     accepted.ok().map(Value::Object)
 }
@@ -273,17 +273,17 @@ fn contradictions_do_not_refuse_what_the_server_takes() {
 }
 
 /// Returns the sentence that answers a rejected body.
-fn told(schema: &Value, body: &str, habits: Habits) -> Option<String> {
+fn told(schema: &Value, body: &str, habits: SchemaFlavor) -> Option<String> {
     let compiled = ArgumentSchema::compile(schema, &mut u64::MAX.clone(), habits).0;
-    let refused = compiled.accept(body.as_bytes(), Effort::Full).err()?;
+    let refused = compiled.accept(body.as_bytes(), CheckEffort::Full).err()?;
     Some(refused.message().unwrap_or_default().to_owned())
 }
 
 #[test]
 fn misspelt_names_are_refused_and_other_unknown_ones_pass() {
-    let strict = Habits {
+    let strict = SchemaFlavor {
         refuses_unknown: true,
-        ..Habits::NATIVE
+        ..SchemaFlavor::NATIVE
     };
     let properties =
         json!({"max_count": {"type": "integer", "default": 3}, "path": {"type": "string"}});
@@ -335,7 +335,7 @@ fn misspelt_names_are_refused_and_other_unknown_ones_pass() {
     ];
     for (schema, body, passes, passes_strictly) in cases {
         assert_eq!(
-            told(&schema, body, Habits::NATIVE).is_none(),
+            told(&schema, body, SchemaFlavor::NATIVE).is_none(),
             passes,
             "{body} for {schema}"
         );
@@ -345,7 +345,7 @@ fn misspelt_names_are_refused_and_other_unknown_ones_pass() {
             "{body} for {schema}"
         );
         assert_eq!(
-            told(&schema, body, Habits::MCPO),
+            told(&schema, body, SchemaFlavor::MCPO),
             None,
             "{body} for {schema}"
         );
@@ -384,10 +384,10 @@ fn a_sentence_tells_what_was_meant_and_what_there_is() {
         ("", "Send a JSON object with `path`."),
     ];
     for (body, mistakes) in cases {
-        let sentence = told(&schema, body, Habits::NATIVE).unwrap();
+        let sentence = told(&schema, body, SchemaFlavor::NATIVE).unwrap();
         assert_eq!(sentence, format!("{mistakes} {all}"), "{body}");
         assert_eq!(
-            told(&schema, body, Habits::MCPO).unwrap_or_default(),
+            told(&schema, body, SchemaFlavor::MCPO).unwrap_or_default(),
             "",
             "{body}"
         );
@@ -397,7 +397,7 @@ fn a_sentence_tells_what_was_meant_and_what_there_is() {
         .collect();
     let wide = json!({"type": "object", "properties": many, "required": ["argument_0"]});
     let body = json!({"x".repeat(5_000): "y".repeat(5_000)}).to_string();
-    let sentence = told(&wide, &body, Habits::NATIVE).unwrap();
+    let sentence = told(&wide, &body, SchemaFlavor::NATIVE).unwrap();
     assert!(sentence.chars().count() <= 500, "{sentence}");
     assert!(
         sentence.contains("argument_0 is missing") && sentence.contains(" more"),
@@ -415,7 +415,7 @@ fn each_fault_is_one_line_for_people() {
         "list": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}},
         "short": {"type": "string", "maxLength": 2},
     }});
-    let compiled = ArgumentSchema::compile(&schema, &mut u64::MAX.clone(), Habits::NATIVE).0;
+    let compiled = ArgumentSchema::compile(&schema, &mut u64::MAX.clone(), SchemaFlavor::NATIVE).0;
     for (body, expected) in [
         (
             r#"{"path": "x", "count": 500}"#,
@@ -456,7 +456,7 @@ fn each_fault_is_one_line_for_people() {
             &["the body is not valid JSON: EOF while parsing an object at line 1 column 1"],
         ),
     ] {
-        let refusal = compiled.accept(body.as_bytes(), Effort::Full).unwrap_err();
+        let refusal = compiled.accept(body.as_bytes(), CheckEffort::Full).unwrap_err();
         let mut lines = refusal.lines();
         lines.sort();
         assert_eq!(lines, expected, "{body}");

@@ -127,7 +127,7 @@ proptest! {
             }
             Err(refusal) => {
                 prop_assert!(!was_valid, "{arguments} was valid: {:?}", refusal);
-                let Refusal::Invalid { details, .. } = refusal else { panic!("{refusal:?}") };
+                let ArgumentError::Invalid { details, .. } = refusal else { panic!("{refusal:?}") };
                 prop_assert!(!details.is_empty() && details.len() <= 20);
             }
         }
@@ -136,6 +136,6 @@ proptest! {
     #[test]
     fn any_body_is_judged(body in prop::collection::vec(any::<u8>(), 0..40)) {
         let (compiled, _) = compile_alone(&json!({"type": "object", "properties": {"a": {"type": "integer"}}}));
-        drop(compiled.accept(&body, Effort::Full));
+        drop(compiled.accept(&body, CheckEffort::Full));
     }
 }
