@@ -6,12 +6,12 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     AccessRule, Permissions,
-    memory::{MemberRecord, CachedMembership, AccessCache},
+    memory::{AccessCache, CachedMembership, MemberRecord},
     policy::AccessPolicy,
-    view::{GroupSource, CallerMembership},
+    view::{CallerMembership, GroupSource},
 };
 use crate::{
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     config::Config,
     store::{Store, StoreError},
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     config::Config,
-    store::{UserDirectory, Store, StoreError},
+    store::{Store, StoreError, UserDirectory},
 };
 
 /// The names of all groups that have a grant, a member or a key, that the configuration names, or that

@@ -82,7 +82,9 @@ impl AccessCache {
         let (store, tracker) = (Arc::clone(&self.store), self.policy.tracker.clone());
         let read = || async move {
             let rows = store.grants().await?;
-            let compiled = tracker.spawn_blocking(move || AccessPolicy::compile(rows)).await;
+            let compiled = tracker
+                .spawn_blocking(move || AccessPolicy::compile(rows))
+                .await;
             compiled.map_err(|error| StoreError::Query(error.to_string()))
         };
         self.policy.get((), self.store.version(), read).await
@@ -195,7 +197,11 @@ where
             self.cache.invalidate(&key).await;
         }
         let at = Instant::now();
-        let reading = async { reading.await.map(|value| CachedValue::new(Arc::new(value), at)) };
+        let reading = async {
+            reading
+                .await
+                .map(|value| CachedValue::new(Arc::new(value), at))
+        };
         let kept = self.cache.try_get_with(key, reading).await;
         kept.map(|kept| Arc::clone(&kept.value))
             .map_err(|error| StoreError::clone(&error))
@@ -216,7 +222,11 @@ where
                     let same = CachedValue::new(Arc::clone(&old.value), at);
                     cache.insert(key, same).await;
                 }
-                Ok(value) => cache.insert(key, CachedValue::new(Arc::new(value), at)).await,
+                Ok(value) => {
+                    cache
+                        .insert(key, CachedValue::new(Arc::new(value), at))
+                        .await;
+                }
                 Err(error) => {
                     tracing::debug!(%error, "cannot refresh cached access data");
                     old.is_renewing.store(false, Ordering::Relaxed);

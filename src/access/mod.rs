@@ -17,5 +17,5 @@ pub use advice::{GroupMention, bounds_advice, bridge_advice, group_advice, varia
 pub use gather::AccessControl;
 pub use known_groups::known_groups;
 pub use policy::check_glob;
-pub use rule::{AccessRefusal, CallAuthorization, AccessRule};
+pub use rule::{AccessRefusal, AccessRule, CallAuthorization};
 pub use view::{AccessExplanation, GroupSource, Permissions};

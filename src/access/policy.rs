@@ -110,7 +110,12 @@ impl AccessPolicy {
 
     /// Decides by the grants, in the order of group names. A grant for all tools takes precedence
     /// over a narrowed one.
-    pub fn decide(&self, bridge: &str, asker: AccessSubject<'_>, wanted: AccessRequest<'_>) -> AccessRule {
+    pub fn decide(
+        &self,
+        bridge: &str,
+        asker: AccessSubject<'_>,
+        wanted: AccessRequest<'_>,
+    ) -> AccessRule {
         let Some(grants) = self.bridges.get(bridge) else {
             return AccessRule::NoGrant;
         };
@@ -133,7 +138,12 @@ impl AccessPolicy {
     }
 
     /// The groups that would allow it in this workspace, sorted and without duplicates.
-    pub fn allowing(&self, bridge: &str, workspace: &str, wanted: AccessRequest<'_>) -> Vec<String> {
+    pub fn allowing(
+        &self,
+        bridge: &str,
+        workspace: &str,
+        wanted: AccessRequest<'_>,
+    ) -> Vec<String> {
         let Some(grants) = self.bridges.get(bridge) else {
             return Vec::new();
         };

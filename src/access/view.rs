@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    AccessRefusal, CallAuthorization, AccessRule,
+    AccessRefusal, AccessRule, CallAuthorization,
     gather::GroupSettings,
-    policy::{AccessSubject, GroupSet, AccessPolicy, AccessRequest},
+    policy::{AccessPolicy, AccessRequest, AccessSubject, GroupSet},
 };
 use crate::{
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     name::BridgeName,
     tool::Tool,
 };
@@ -161,7 +161,9 @@ impl Permissions {
         match (&self.power, self.caller.proof) {
             (_, AuthenticationMethod::Anonymous) => false,
             (_, AuthenticationMethod::Operator | AuthenticationMethod::Loopback) => true,
-            (PermissionSource::Free(_), proof) => proof == AuthenticationMethod::ApiKey || self.caller.is_admin,
+            (PermissionSource::Free(_), proof) => {
+                proof == AuthenticationMethod::ApiKey || self.caller.is_admin
+            }
             (PermissionSource::Bound(standing), _) => {
                 standing.admin_group.is_some() || standing.is_marked || self.caller.is_admin
             }
@@ -177,7 +179,11 @@ impl Permissions {
     }
 
     /// Decides whether they may call a tool. This is the only way to get a [`CallAuthorization`].
-    pub fn authorize(&self, bridge: &BridgeName, tool: &Tool) -> Result<CallAuthorization, AccessRefusal> {
+    pub fn authorize(
+        &self,
+        bridge: &BridgeName,
+        tool: &Tool,
+    ) -> Result<CallAuthorization, AccessRefusal> {
         self.checked(bridge, AccessRequest::Tool(tool))
             .map(|rule| CallAuthorization::new(rule, bridge, &tool.server_name))
     }
@@ -201,7 +207,9 @@ impl Permissions {
     #[cfg(test)]
     pub(super) fn is_made_of(&self, other: &Self) -> bool {
         match (&self.power, &other.power) {
-            (PermissionSource::Bound(one), PermissionSource::Bound(other)) => Arc::ptr_eq(one, other),
+            (PermissionSource::Bound(one), PermissionSource::Bound(other)) => {
+                Arc::ptr_eq(one, other)
+            }
             _ => false,
         }
     }
@@ -251,7 +259,11 @@ impl Permissions {
     }
 
     /// The rule that allows the call, or a denial that the caller may see.
-    fn checked(&self, bridge: &BridgeName, wanted: AccessRequest<'_>) -> Result<AccessRule, AccessRefusal> {
+    fn checked(
+        &self,
+        bridge: &BridgeName,
+        wanted: AccessRequest<'_>,
+    ) -> Result<AccessRule, AccessRefusal> {
         let rule = self.decide(bridge, wanted);
         if rule.allows() {
             return Ok(rule);

@@ -160,7 +160,10 @@ impl AuditMonitor {
     /// The state for `/health`.
     pub(super) fn health(&self) -> AuditHealth {
         let troubles = [&self.journal, &self.disk, &self.shipping];
-        let failing: Vec<_> = troubles.into_iter().filter_map(CurrentFailure::describe).collect();
+        let failing: Vec<_> = troubles
+            .into_iter()
+            .filter_map(CurrentFailure::describe)
+            .collect();
         AuditHealth {
             is_on: true,
             backlog_bytes: self.backlog.load(Ordering::Relaxed),

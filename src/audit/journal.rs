@@ -136,7 +136,11 @@ impl Journal {
 
     /// Adds a line to the next shared write. The caller then lets the other tasks run once and
     /// calls [`Journal::settle`].
-    pub(super) fn gather(&self, line: &JournalEntryRef<'_>, room: JournalQuota) -> io::Result<BatchedLine> {
+    pub(super) fn gather(
+        &self,
+        line: &JournalEntryRef<'_>,
+        room: JournalQuota,
+    ) -> io::Result<BatchedLine> {
         line::with_bytes(line, |bytes| {
             let mut segments = self.lock();
             self.check_room(segments.gathered.len() + bytes.len(), room)?;
@@ -311,7 +315,11 @@ impl Journal {
 
 impl SegmentList {
     /// The segment that is being written. Creates one if there is none.
-    fn active(&mut self, folder: &Path, instance: &str) -> io::Result<&mut (Arc<JournalSegment>, u64)> {
+    fn active(
+        &mut self,
+        folder: &Path,
+        instance: &str,
+    ) -> io::Result<&mut (Arc<JournalSegment>, u64)> {
         let active = if let Some(active) = self.active.take() {
             active
         } else {

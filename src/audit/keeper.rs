@@ -29,7 +29,11 @@ pub(super) enum SegmentRetention {
 }
 
 /// Maintains the journal until `stop`.
-pub(super) async fn run(writer: Arc<AuditWriter>, files: SegmentRetention, stop: CancellationToken) {
+pub(super) async fn run(
+    writer: Arc<AuditWriter>,
+    files: SegmentRetention,
+    stop: CancellationToken,
+) {
     let mut synced = 0;
     for second in 0_u64.. {
         let is_last = tokio::time::timeout(SYNC_INTERVAL, stop.cancelled())

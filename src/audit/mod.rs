@@ -25,7 +25,7 @@ mod tests;
 
 #[cfg(test)]
 pub use export::object;
-pub use export::{ExportFormat, CallPages, render};
+pub use export::{CallPages, ExportFormat, render};
 pub use outcomes::{OUTCOMES, check_outcome};
-pub use trail::{AuditLog, AuditWriteError, AuditHealth, OpenAuditRecord};
+pub use trail::{AuditHealth, AuditLog, AuditWriteError, OpenAuditRecord};
 pub use when::{instant, readable};

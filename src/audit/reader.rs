@@ -90,7 +90,10 @@ pub(super) struct JournalReader {
 impl JournalReader {
     /// The next batch to ship. Returns the same batch until [`JournalReader::commit`], and `None` when
     /// everything is shipped.
-    pub(super) fn batch(&mut self, segments: &[Arc<JournalSegment>]) -> io::Result<Option<Arc<JournalBatch>>> {
+    pub(super) fn batch(
+        &mut self,
+        segments: &[Arc<JournalSegment>],
+    ) -> io::Result<Option<Arc<JournalBatch>>> {
         if self.pending.is_none() {
             let mut batch = JournalBatch::default();
             for segment in segments {

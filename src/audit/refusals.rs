@@ -66,7 +66,9 @@ impl RefusalAggregator {
             sender = RefusedSender::Others;
         }
         let alone = sender.alone();
-        let window = windows.entry(sender).or_insert_with(|| RefusalWindow::new(now));
+        let window = windows
+            .entry(sender)
+            .or_insert_with(|| RefusalWindow::new(now));
         if window.alone < alone {
             window.alone += 1;
             return Some(record);

@@ -239,7 +239,11 @@ impl<S: AuditSink> JournalShipper<S> {
     }
 
     /// Ships one batch. Returns false if everything is shipped.
-    async fn ship(&self, reader: &Shared, segments: &[Arc<JournalSegment>]) -> Result<bool, ShippingError> {
+    async fn ship(
+        &self,
+        reader: &Shared,
+        segments: &[Arc<JournalSegment>],
+    ) -> Result<bool, ShippingError> {
         let (lent, segments) = (Arc::clone(reader), segments.to_vec());
         // Older files may have to be read from the disk.
         let read = tokio::task::spawn_blocking(move || lock(&lent).batch(&segments));
@@ -396,7 +400,11 @@ fn lock(reader: &Shared) -> std::sync::MutexGuard<'_, JournalReader> {
 }
 
 /// Deletes old records, first soon and then every hour, until `stop`.
-pub(super) async fn purge<S: AuditSink>(store: Arc<S>, retention: Duration, stop: CancellationToken) {
+pub(super) async fn purge<S: AuditSink>(
+    store: Arc<S>,
+    retention: Duration,
+    stop: CancellationToken,
+) {
     let mut interval = FIRST_PURGE;
     loop {
         // Spread the replicas over the hour.

@@ -130,9 +130,12 @@ impl AuditLog {
         writer.name(&mut record);
         "started".clone_into(&mut record.outcome);
         record.status = 0;
-        let gathered = writer.journal.gather(&JournalEntryRef::Call(&record), JournalQuota::Normal);
+        let gathered = writer
+            .journal
+            .gather(&JournalEntryRef::Call(&record), JournalQuota::Normal);
         // From here on the call gets an end, even if this future is dropped.
-        let mut begun = OpenAuditRecord::new(writer, RecordState::Written(record.id.clone()), started);
+        let mut begun =
+            OpenAuditRecord::new(writer, RecordState::Written(record.id.clone()), started);
         if let Err(why) = writer.settle(gathered).await {
             if writer.on_failure == AuditFailurePolicy::Refuse {
                 writer.condition.unwritten(&why, false);
@@ -315,7 +318,9 @@ impl OpenAuditRecord {
             response_bytes: i64::try_from(response_bytes).unwrap_or(i64::MAX),
         };
         match &mut self.state {
-            RecordState::Written(id) => write(&JournalEntryRef::End(&end(Cow::Borrowed(id.as_str())))),
+            RecordState::Written(id) => {
+                write(&JournalEntryRef::End(&end(Cow::Borrowed(id.as_str()))))
+            }
             RecordState::Unwritten(record) => {
                 end(Cow::Borrowed("")).complete(record);
                 write(&JournalEntryRef::Call(record))
@@ -334,7 +339,9 @@ impl OpenAuditRecord {
 impl Drop for OpenAuditRecord {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
-            self.tell("cancelled", 0, 0, |line| writer.put(line, JournalQuota::Reserve));
+            self.tell("cancelled", 0, 0, |line| {
+                writer.put(line, JournalQuota::Reserve);
+            });
             writer.condition.open.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::{
     AuthenticationError,
-    caller::{Caller, AuthenticationMethod},
+    caller::{AuthenticationMethod, Caller},
 };
 use crate::{
     config::ApiKey,

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use super::{
     AuthenticationError,
     api_key::ApiKeyHolder,
-    caller::{Caller, AuthenticationMethod},
+    caller::{AuthenticationMethod, Caller},
     headers::{self, EMAIL, GROUP_IDS, GROUPS, USER_EMAIL, USER_ID, USER_JWT, USER_ROLE},
     signed::SignedUser,
 };
@@ -76,7 +76,11 @@ fn plain(sent: &HeaderMap, signs: bool) -> Result<Option<Forwarded>, Authenticat
     if !matches!(role.as_deref(), None | Some("user" | "admin")) {
         return Err(AuthenticationError::Pending);
     }
-    let mut caller = Caller::user(id.as_deref(), email.as_deref(), AuthenticationMethod::ForwardedHeaders);
+    let mut caller = Caller::user(
+        id.as_deref(),
+        email.as_deref(),
+        AuthenticationMethod::ForwardedHeaders,
+    );
     caller.is_admin = role.as_deref() == Some("admin");
     Ok(Some((caller, id.map(Cow::into_owned))))
 }

@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
-use super::{RequestCredentials, AuthenticationMethod, Authenticator, AuthSources, headers};
+use super::{AuthSources, AuthenticationMethod, Authenticator, RequestCredentials, headers};
 use crate::{
     config::{
-        AccessSettings, ApiKey, AuditSettings, Config, Flavor, GatewaySettings, IdentitySettings, ApiKeyValue, LimitSettings, OpenWebUiSettings,
-        ServerSettings, TelemetrySettings,
+        AccessSettings, ApiKey, ApiKeyValue, AuditSettings, Config, Flavor, GatewaySettings,
+        IdentitySettings, LimitSettings, OpenWebUiSettings, ServerSettings, TelemetrySettings,
     },
     secret::Secret,
 };
@@ -97,12 +97,18 @@ pub fn fuzz_headers(data: &[u8]) {
         "an invalid signature was accepted: {caller:?}"
     );
     match caller.proof {
-        AuthenticationMethod::ApiKey | AuthenticationMethod::ForwardedHeaders => assert!(credentials.is_some(), "{caller:?}"),
+        AuthenticationMethod::ApiKey | AuthenticationMethod::ForwardedHeaders => {
+            assert!(credentials.is_some(), "{caller:?}");
+        }
         AuthenticationMethod::Gateway => assert!(
             credentials.is_none() && sent.contains_key("x-gateway-secret"),
             "{caller:?}"
         ),
-        proof => assert_eq!(proof, AuthenticationMethod::ApiKey, "nothing here proves it"),
+        proof => assert_eq!(
+            proof,
+            AuthenticationMethod::ApiKey,
+            "nothing here proves it"
+        ),
     }
     if let Some(email) = &caller.email {
         assert!(!email.is_empty() && !email.contains(|c: char| c.is_ascii_uppercase()));

@@ -6,8 +6,8 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderMap, HeaderName};
 
 use super::{
-    RequestCredentials, AuthenticationError,
-    caller::{Caller, AuthenticationMethod},
+    AuthenticationError, RequestCredentials,
+    caller::{AuthenticationMethod, Caller},
     headers,
 };
 use crate::config;
@@ -48,7 +48,10 @@ impl GatewayAuth {
     }
 
     /// Reads the gateway's headers of a request.
-    pub fn read(&self, evidence: &RequestCredentials<'_>) -> Result<GatewayHeaders, AuthenticationError> {
+    pub fn read(
+        &self,
+        evidence: &RequestCredentials<'_>,
+    ) -> Result<GatewayHeaders, AuthenticationError> {
         let sent = evidence.headers;
         if !self.is_trusted(evidence) {
             // The sender claims to be the gateway but has the wrong secret.
@@ -56,7 +59,9 @@ impl GatewayAuth {
                 return Err(AuthenticationError::Untrusted);
             }
             let value = sent.get(&self.config.email_header);
-            return Ok(GatewayHeaders::Untrusted(value.is_some_and(|it| !it.is_empty())));
+            return Ok(GatewayHeaders::Untrusted(
+                value.is_some_and(|it| !it.is_empty()),
+            ));
         }
         let admin = headers::text(sent, &self.config.admin_header)?;
         Ok(GatewayHeaders::Trusted(GatewayIdentity {

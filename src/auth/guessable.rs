@@ -6,7 +6,8 @@ use http::HeaderMap;
 
 use super::{
     guesses, headers,
-    proofs::{IssuerClaim, Authenticator, basic_password},
+    proofs::{Authenticator, IssuerClaim},
+    request_credentials::basic_password,
     session::SessionTokenAuth,
     token,
 };
@@ -44,7 +45,8 @@ impl Authenticator {
 
     /// Whether only Open WebUI can decide if a token is valid.
     fn is_asked_elsewhere(&self, text: &str) -> bool {
-        let is_named = token::unproven::<IssuerClaim>(text).is_ok_and(|origin| origin.iss.is_some());
+        let is_named =
+            token::unproven::<IssuerClaim>(text).is_ok_and(|origin| origin.iss.is_some());
         let asks = self.sessions.as_ref().is_some_and(SessionTokenAuth::asks);
         asks && !is_named
     }

@@ -28,7 +28,7 @@ use ipnet::IpNet;
 use moka::sync::Cache;
 use tokio::time::sleep;
 
-use super::{RequestCredentials, AuthenticationError, headers};
+use super::{AuthenticationError, RequestCredentials, headers};
 
 /// How many different wrong credentials per minute one address may send before it is slowed down.
 const FREE_A_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
@@ -187,7 +187,8 @@ impl GuessLimiter {
     /// Waits until the credential may be checked.
     pub async fn turn(&self, shown: &CredentialAttempt) -> Result<(), AuthenticationError> {
         let waiting = self.watched.get(&shown.address).unwrap_or_default();
-        let Some(_place) = WaitingPlace::take([&waiting, &self.waiting], [WAITING_OF_ADDRESS, WAITING])
+        let Some(_place) =
+            WaitingPlace::take([&waiting, &self.waiting], [WAITING_OF_ADDRESS, WAITING])
         else {
             return Err(self.too_many());
         };
@@ -294,7 +295,12 @@ mod tests {
         GuessLimiter::new(vec!["10.0.0.0/8".parse().unwrap()])
     }
 
-    fn shown(guesses: &GuessLimiter, text: &str, peer: &str, forwarded: Option<&str>) -> CredentialAttempt {
+    fn shown(
+        guesses: &GuessLimiter,
+        text: &str,
+        peer: &str,
+        forwarded: Option<&str>,
+    ) -> CredentialAttempt {
         let mut sent = HeaderMap::new();
         let value = HeaderValue::try_from(format!("Bearer {text}")).unwrap();
         sent.insert(AUTHORIZATION, value);

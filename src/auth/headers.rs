@@ -83,7 +83,8 @@ pub fn text<'a>(
     if values.next().is_some() {
         return Err(AuthenticationError::Repeated(name.to_string()));
     }
-    let text = str::from_utf8(value.as_bytes()).map_err(|_| AuthenticationError::Header(name.to_string()))?;
+    let text = str::from_utf8(value.as_bytes())
+        .map_err(|_| AuthenticationError::Header(name.to_string()))?;
     let text = text.trim();
     if text.contains("{{") {
         return Err(AuthenticationError::Template(name.to_string()));
@@ -112,7 +113,10 @@ pub fn is_name(text: &str) -> bool {
 
 /// A comma-separated list of groups: trimmed, without blanks and duplicates, in the order of the
 /// header.
-pub fn groups(headers: &HeaderMap, header: &HeaderName) -> Result<Vec<Arc<str>>, AuthenticationError> {
+pub fn groups(
+    headers: &HeaderMap,
+    header: &HeaderName,
+) -> Result<Vec<Arc<str>>, AuthenticationError> {
     let Some(text) = text(headers, header)? else {
         return Ok(Vec::new());
     };
@@ -190,9 +194,12 @@ pub fn cookie(headers: &HeaderMap) -> Result<Option<&str>, AuthenticationError> 
         return Ok(None);
     };
     if found.next().is_some() {
-        return Err(AuthenticationError::Repeated(format!("cookie `{COOKIE_NAME}`")));
+        return Err(AuthenticationError::Repeated(format!(
+            "cookie `{COOKIE_NAME}`"
+        )));
     }
-    let value = str::from_utf8(value).map_err(|_| AuthenticationError::Header("cookie".to_owned()))?;
+    let value =
+        str::from_utf8(value).map_err(|_| AuthenticationError::Header("cookie".to_owned()))?;
     let value = value.trim().trim_matches('"');
     Ok((!value.is_empty()).then_some(value))
 }
@@ -302,8 +309,14 @@ mod tests {
     fn bad_values_are_refused_by_the_name_of_their_header() {
         let name_of = EMAIL.to_string();
         let cases: [(&[u8], AuthenticationError); 8] = [
-            (b"\xff@example.org", AuthenticationError::Header(name_of.clone())),
-            (b"{{USER_EMAIL}}", AuthenticationError::Template(name_of.clone())),
+            (
+                b"\xff@example.org",
+                AuthenticationError::Header(name_of.clone()),
+            ),
+            (
+                b"{{USER_EMAIL}}",
+                AuthenticationError::Template(name_of.clone()),
+            ),
             (
                 b"a@example.org,b@example.org",
                 AuthenticationError::Header(name_of.clone()),
@@ -314,7 +327,10 @@ mod tests {
             ),
             (b"a;b", AuthenticationError::Header(name_of.clone())),
             (b"a\tb", AuthenticationError::Header(name_of.clone())),
-            ("a\u{85}b".as_bytes(), AuthenticationError::Header(name_of.clone())),
+            (
+                "a\u{85}b".as_bytes(),
+                AuthenticationError::Header(name_of.clone()),
+            ),
             (&[b'a'; 513], AuthenticationError::Header(name_of.clone())),
         ];
         for (sent, expected) in cases {
@@ -322,7 +338,10 @@ mod tests {
         }
         let mut twice = with(&EMAIL, b"a@example.org");
         twice.append(EMAIL, HeaderValue::from_static("b@example.org"));
-        assert_eq!(name(&twice, &EMAIL), Err(AuthenticationError::Repeated(name_of)));
+        assert_eq!(
+            name(&twice, &EMAIL),
+            Err(AuthenticationError::Repeated(name_of))
+        );
     }
 
     #[test]

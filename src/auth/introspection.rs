@@ -13,10 +13,10 @@ use url::Url;
 
 use super::{
     AuthenticationError,
-    caller::{Caller, AuthenticationMethod},
+    caller::{AuthenticationMethod, Caller},
     fetch::{self, FetchError},
     headers::is_name,
-    session::{SessionTokenClaims, AuthenticatedUser},
+    session::{AuthenticatedUser, SessionTokenClaims},
     token,
     users::REMEMBERED_MAX,
 };
@@ -42,10 +42,12 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 const TURN: Duration = Duration::from_secs(3);
 
 /// The refusal when Open WebUI does not respond.
-const SILENT: AuthenticationError = AuthenticationError::Unavailable("Open WebUI is not responding");
+const SILENT: AuthenticationError =
+    AuthenticationError::Unavailable("Open WebUI is not responding");
 
 /// The refusal when too many new tokens wait.
-const CROWDED: AuthenticationError = AuthenticationError::Unavailable("too many new sessions are being checked");
+const CROWDED: AuthenticationError =
+    AuthenticationError::Unavailable("too many new sessions are being checked");
 
 /// A cache of tokens, keyed by their SHA-256 hash.
 fn remember(ttl: Duration) -> Cache<[u8; 32], ()> {
@@ -113,7 +115,11 @@ impl IntrospectionClient {
 
     /// The user of a session token. The token's own claims are used only to refuse it early, and
     /// for the ID after Open WebUI has accepted the token.
-    pub async fn session(&self, sent: &str, claims: &SessionTokenClaims) -> Result<AuthenticatedUser, AuthenticationError> {
+    pub async fn session(
+        &self,
+        sent: &str,
+        claims: &SessionTokenClaims,
+    ) -> Result<AuthenticatedUser, AuthenticationError> {
         #[expect(
             clippy::cast_precision_loss,
             reason = "current times in seconds are exact"
@@ -139,7 +145,12 @@ impl IntrospectionClient {
     }
 
     /// Asks Open WebUI when it is the token's turn, and remembers the outcome.
-    async fn asked(&self, hash: [u8; 32], sent: &str, claims: &SessionTokenClaims) -> Result<AuthenticatedUser, AuthenticationError> {
+    async fn asked(
+        &self,
+        hash: [u8; 32],
+        sent: &str,
+        claims: &SessionTokenClaims,
+    ) -> Result<AuthenticatedUser, AuthenticationError> {
         let is_new = !self.seen.contains_key(&hash);
         let _place = if is_new {
             Some(self.new_places.try_acquire().map_err(|_| CROWDED)?)
@@ -165,7 +176,11 @@ impl IntrospectionClient {
     /// Gets the account and the groups. The groups route rejects accounts that are not approved.
     /// Automations and sub-agents may not read their own account; they get an ID but no e-mail
     /// address.
-    async fn ask(&self, sent: &str, claims: &SessionTokenClaims) -> Result<AuthenticatedUser, AuthenticationError> {
+    async fn ask(
+        &self,
+        sent: &str,
+        claims: &SessionTokenClaims,
+    ) -> Result<AuthenticatedUser, AuthenticationError> {
         let (groups, user) = futures::join!(
             fetch::json::<Vec<GroupAnswer>>(&self.http, self.groups.clone(), Some(sent)),
             fetch::json::<UserAnswer>(&self.http, self.user.clone(), Some(sent)),
@@ -209,7 +224,9 @@ impl IntrospectionClient {
 /// Turns a failed request to Open WebUI into a refusal.
 fn refusal(error: FetchError) -> AuthenticationError {
     match error {
-        FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => AuthenticationError::SignedOut,
+        FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            AuthenticationError::SignedOut
+        }
         error => {
             tracing::warn!("cannot check a session with Open WebUI: {error}");
             SILENT

@@ -33,7 +33,8 @@ const KEYS_MAX: usize = 64;
 const MODULUS_BYTES_MIN: usize = 256;
 
 /// The refusal while an issuer's keys are unavailable.
-const SILENT: AuthenticationError = AuthenticationError::Unavailable("the issuer of the token is not responding");
+const SILENT: AuthenticationError =
+    AuthenticationError::Unavailable("the issuer of the token is not responding");
 
 /// How often keys are fetched.
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +162,10 @@ impl IssuerKeyCache {
 
 impl IssuerKeySet {
     /// Returns keys that include one for a token with this header.
-    pub async fn keys_for(self: &Arc<Self>, header: &Header) -> Result<Arc<FetchedKeys>, AuthenticationError> {
+    pub async fn keys_for(
+        self: &Arc<Self>,
+        header: &Header,
+    ) -> Result<Arc<FetchedKeys>, AuthenticationError> {
         if let Some(keys) = self.kept_for(header) {
             if keys.at.elapsed() > self.pace.stale {
                 self.refresh();

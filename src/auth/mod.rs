@@ -6,6 +6,7 @@
 
 mod api_key;
 mod caller;
+mod combine;
 mod fetch;
 mod forwarded;
 #[cfg(any(fuzzing, test))]
@@ -19,6 +20,7 @@ mod issuer_keys;
 mod oidc;
 mod proofs;
 mod refusal;
+mod request_credentials;
 mod session;
 mod session_token;
 mod signed;
@@ -28,9 +30,10 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{Caller, AuthenticationMethod};
+pub use caller::{AuthenticationMethod, Caller};
 #[cfg(fuzzing)]
 pub use fuzz::fuzz_headers;
-pub use proofs::{RequestCredentials, Authenticator, AuthSources};
+pub use proofs::{AuthSources, Authenticator};
 pub use refusal::AuthenticationError;
+pub use request_credentials::RequestCredentials;
 pub use session_token::SessionToken;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     AuthenticationError,
-    caller::{Caller, AuthenticationMethod},
+    caller::{AuthenticationMethod, Caller},
     headers::{is_name, unique},
     issuer_keys::{IssuerKeySet, names},
     token,

@@ -1,29 +1,27 @@
 //! [`Authenticator`]: the order in which a request's credentials are checked, and how they are combined.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderMap;
 use serde::Deserialize;
 use tokio_util::task::TaskTracker;
 
 use super::{
     AuthenticationError,
-    api_key::{ApiKeyHolder, ApiKeyAuth},
-    caller::{Caller, AuthenticationMethod},
+    api_key::{ApiKeyAuth, ApiKeyHolder},
+    caller::{AuthenticationMethod, Caller},
+    combine::{anonymous, user},
     forwarded,
-    gateway::{GatewayAuth, GatewayIdentity, GatewayHeaders},
+    gateway::{GatewayAuth, GatewayHeaders, GatewayIdentity},
     guesses::GuessLimiter,
     headers,
     introspection::IntrospectionClient,
     issuer_keys::IssuerKeyCache,
     oidc::OidcAuth,
+    request_credentials::{RequestCredentials, basic_password},
     session::{AuthenticatedUser, SessionTokenAuth},
     signed::{SignedHeaderAuth, SignedUser},
     token,
@@ -32,17 +30,8 @@ use super::{
 use crate::{
     config::{AnonymousAccess, Config, DEFAULT_WORKSPACE},
     redis::RedisClient,
-    store::{UserDirectory, Store, StoreError},
+    store::{Store, StoreError, UserDirectory},
 };
-
-/// The parts of a request that can identify its sender.
-#[derive(Debug, Clone, Copy)]
-pub struct RequestCredentials<'a> {
-    /// Its headers.
-    pub headers: &'a HeaderMap,
-    /// The address of the peer.
-    pub peer: Option<IpAddr>,
-}
 
 /// Where users are looked up. It survives reloads.
 #[derive(Debug, Clone, Default)]
@@ -102,10 +91,9 @@ impl Authenticator {
         let users = sources
             .directory
             .map(|directory| Arc::new(UserCache::new(directory, open_webui.cache_ttl)));
-        let api = open_webui
-            .url
-            .as_ref()
-            .and_then(|url| IntrospectionClient::new(sources.http.clone(), url, open_webui.cache_ttl));
+        let api = open_webui.url.as_ref().and_then(|url| {
+            IntrospectionClient::new(sources.http.clone(), url, open_webui.cache_ttl)
+        });
         let issuers = identity.oidc.iter().map(|issuer| {
             let keys = sources.keys.set(issuer, &sources.http, &sources.tracker);
             OidcAuth::new(issuer.clone(), keys)
@@ -132,7 +120,10 @@ impl Authenticator {
 
     /// Finds out who sent a request. Wrong credentials are counted. After an address has sent many
     /// of them, further unknown credentials from it must wait.
-    pub async fn identify(&self, evidence: &RequestCredentials<'_>) -> Result<Arc<Caller>, AuthenticationError> {
+    pub async fn identify(
+        &self,
+        evidence: &RequestCredentials<'_>,
+    ) -> Result<Arc<Caller>, AuthenticationError> {
         let Some(shown) = self.guesses.shown(evidence) else {
             return self.identified(evidence).await;
         };
@@ -147,7 +138,10 @@ impl Authenticator {
 
     /// Authenticates a request. Invalid credentials are always refused: no weaker method is tried
     /// after them, even if none is required. Two credentials for different users are refused too.
-    async fn identified(&self, evidence: &RequestCredentials<'_>) -> Result<Arc<Caller>, AuthenticationError> {
+    async fn identified(
+        &self,
+        evidence: &RequestCredentials<'_>,
+    ) -> Result<Arc<Caller>, AuthenticationError> {
         let sent = evidence.headers;
         let more = self.gateway.iter().flat_map(GatewayAuth::names);
         headers::check_single(sent, more)?;
@@ -179,7 +173,10 @@ impl Authenticator {
                 Box::pin(self.holder(holder, signed.as_ref(), named, sent)).await
             }
             (Some(VerifiedIdentity::User(session)), signed) => {
-                let strips = self.gateway.as_ref().is_some_and(GatewayAuth::strips_headers);
+                let strips = self
+                    .gateway
+                    .as_ref()
+                    .is_some_and(GatewayAuth::strips_headers);
                 let caller = user(session, signed.as_ref(), named, strips, sent)?;
                 match caller.proof {
                     AuthenticationMethod::Oidc => {
@@ -191,7 +188,9 @@ impl Authenticator {
             (None, Some(signed)) => Box::pin(self.signed(&signed, named, sent)).await,
             (None, None) => match (named.and_then(GatewayIdentity::caller), &self.fallback) {
                 (Some(caller), _) => Box::pin(self.complete(caller, None)).await,
-                (None, _) if vouched == GatewayHeaders::Untrusted(true) => Err(AuthenticationError::Untrusted),
+                (None, _) if vouched == GatewayHeaders::Untrusted(true) => {
+                    Err(AuthenticationError::Untrusted)
+                }
                 (None, Some(fallback)) => anonymous(fallback, sent),
                 (None, None) => Err(AuthenticationError::Missing),
             },
@@ -206,13 +205,22 @@ impl Authenticator {
             None => None,
         };
         Ok(known.map_or_else(
-            || Arc::new(Caller::user(None, Some(email), AuthenticationMethod::Session)),
+            || {
+                Arc::new(Caller::user(
+                    None,
+                    Some(email),
+                    AuthenticationMethod::Session,
+                ))
+            },
             |user| Arc::clone(&user.caller),
         ))
     }
 
     /// What `Authorization` proves, or else the cookie.
-    async fn credentials(&self, sent: &HeaderMap) -> Result<Option<VerifiedIdentity>, AuthenticationError> {
+    async fn credentials(
+        &self,
+        sent: &HeaderMap,
+    ) -> Result<Option<VerifiedIdentity>, AuthenticationError> {
         let Some(authorization) = headers::authorization(sent)? else {
             return Box::pin(self.cookie(sent)).await;
         };
@@ -224,7 +232,9 @@ impl Authenticator {
         if authorization.is_empty() {
             return Err(AuthenticationError::Missing);
         }
-        let (scheme, text) = authorization.split_once(' ').ok_or(AuthenticationError::Scheme)?;
+        let (scheme, text) = authorization
+            .split_once(' ')
+            .ok_or(AuthenticationError::Scheme)?;
         let text = text.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
             self.bearer(text).await.map(Some)
@@ -241,7 +251,10 @@ impl Authenticator {
     }
 
     /// Reads Open WebUI's cookie, which browsers send to the bridge if both run on one host.
-    async fn cookie(&self, sent: &HeaderMap) -> Result<Option<VerifiedIdentity>, AuthenticationError> {
+    async fn cookie(
+        &self,
+        sent: &HeaderMap,
+    ) -> Result<Option<VerifiedIdentity>, AuthenticationError> {
         let Some(sessions) = &self.sessions else {
             return Ok(None);
         };
@@ -310,7 +323,11 @@ impl Authenticator {
     async fn key(&self, text: &str) -> Result<ApiKeyHolder, AuthenticationError> {
         match self.keys.configured(text) {
             Some(holder) => Ok(holder.clone()),
-            None => self.keys.stored(text).await?.ok_or(AuthenticationError::Key),
+            None => self
+                .keys
+                .stored(text)
+                .await?
+                .ok_or(AuthenticationError::Key),
         }
     }
 
@@ -375,7 +392,11 @@ impl Authenticator {
             {
                 return Err(AuthenticationError::Contradiction);
             }
-            if self.gateway.as_ref().is_some_and(GatewayAuth::strips_headers) {
+            if self
+                .gateway
+                .as_ref()
+                .is_some_and(GatewayAuth::strips_headers)
+            {
                 named.add_to(&mut caller);
             }
         }
@@ -388,7 +409,11 @@ impl Authenticator {
 
     /// Adds what Open WebUI's database knows if the credentials did not contain groups or an e-mail
     /// address.
-    async fn complete(&self, mut caller: Caller, id: Option<&str>) -> Result<Arc<Caller>, AuthenticationError> {
+    async fn complete(
+        &self,
+        mut caller: Caller,
+        id: Option<&str>,
+    ) -> Result<Arc<Caller>, AuthenticationError> {
         let is_complete = caller.groups.is_some() && caller.email.is_some();
         let Some(users) = self.users.as_ref().filter(|_| !is_complete) else {
             return Ok(Arc::new(caller));
@@ -413,14 +438,19 @@ impl Authenticator {
         let Some(user) = found else {
             return Ok(Arc::new(caller));
         };
-        if matches!(caller.proof, AuthenticationMethod::SignedHeader | AuthenticationMethod::ForwardedHeaders) {
+        if matches!(
+            caller.proof,
+            AuthenticationMethod::SignedHeader | AuthenticationMethod::ForwardedHeaders
+        ) {
             user.check()?;
             caller.is_admin &= user.caller.is_admin;
         } else if user.check().is_err() {
             return Ok(Arc::new(caller));
         }
         match (&caller.email, &user.caller.email) {
-            (Some(one), Some(other)) if one != other => return Err(AuthenticationError::Contradiction),
+            (Some(one), Some(other)) if one != other => {
+                return Err(AuthenticationError::Contradiction);
+            }
             (None, Some(email)) => {
                 caller.id = Arc::clone(email);
                 caller.email = Some(Arc::clone(email));
@@ -430,60 +460,4 @@ impl Authenticator {
         caller.open_webui_groups = Arc::clone(&user.caller.open_webui_groups);
         Ok(Arc::new(caller))
     }
-}
-
-/// A caller without credentials. If only this machine is allowed to call that way, a request
-/// through a proxy on this machine is refused, because it may come from elsewhere.
-fn anonymous(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, AuthenticationError> {
-    match headers::proxied(sent) {
-        Some(name) if fallback.proof == AuthenticationMethod::Loopback => Err(AuthenticationError::Proxied(name.to_string())),
-        _ => Ok(Arc::clone(fallback)),
-    }
-}
-
-/// The user of a token is the caller. A gateway that removes these headers from client requests may
-/// add what it knows about that user.
-fn user(
-    session: AuthenticatedUser,
-    signed: Option<&SignedUser>,
-    named: Option<&GatewayIdentity>,
-    strips: bool,
-    sent: &HeaderMap,
-) -> Result<Arc<Caller>, AuthenticationError> {
-    let AuthenticatedUser { caller, id } = session;
-    let email = caller.email.as_deref();
-    headers::check_user(sent, id.as_deref(), email)?;
-    if let Some(signed) = signed {
-        let is_other = match (&id, email, signed.email.as_deref()) {
-            (Some(id), _, _) => **id != *signed.id,
-            (None, Some(email), Some(other)) => !headers::is_same_email(email, other),
-            (None, _, _) => true,
-        };
-        if is_other {
-            return Err(AuthenticationError::Contradiction);
-        }
-    }
-    let Some(named) = named else {
-        return Ok(caller);
-    };
-    if let (Some(email), Some(other)) = (email, named.email.as_deref())
-        && !headers::is_same_email(email, other)
-    {
-        return Err(AuthenticationError::Contradiction);
-    }
-    // A gateway that only authenticates itself may pass on headers that the client wrote.
-    if !strips || !named.adds() {
-        return Ok(caller);
-    }
-    let mut caller = Arc::unwrap_or_clone(caller);
-    named.add_to(&mut caller);
-    Ok(Arc::new(caller))
-}
-
-/// The password of Basic credentials. The user name may be anything.
-pub(super) fn basic_password(credentials: &str) -> Result<String, AuthenticationError> {
-    let decoded = STANDARD.decode(credentials).map_err(|_| AuthenticationError::Format)?;
-    let text = String::from_utf8(decoded).map_err(|_| AuthenticationError::Format)?;
-    let (_user, password) = text.split_once(':').ok_or(AuthenticationError::Format)?;
-    Ok(password.to_owned())
 }

@@ -19,7 +19,7 @@ use super::{
     headers::is_name,
     introspection::IntrospectionClient,
     token,
-    users::{REMEMBERED_MAX, CachedUser, UserCache},
+    users::{CachedUser, REMEMBERED_MAX, UserCache},
 };
 use crate::{config::OpenWebUiSettings, redis::RedisClient, telemetry::CacheName};
 
@@ -119,7 +119,10 @@ impl SessionTokenAuth {
 
     /// The user of a session token whose signature was verified recently; `None` if it must be
     /// verified.
-    pub async fn verified(&self, sent: &str) -> Option<Result<AuthenticatedUser, AuthenticationError>> {
+    pub async fn verified(
+        &self,
+        sent: &str,
+    ) -> Option<Result<AuthenticatedUser, AuthenticationError>> {
         // If the API is asked, there is no verified signature to remember.
         self.key.as_ref()?;
         let hash: [u8; 32] = Sha256::digest(sent).into();
@@ -133,11 +136,18 @@ impl SessionTokenAuth {
     }
 
     /// The user, if the session is active.
-    async fn alive(&self, sent: &str, claims: &SessionTokenClaims) -> Result<AuthenticatedUser, AuthenticationError> {
+    async fn alive(
+        &self,
+        sent: &str,
+        claims: &SessionTokenClaims,
+    ) -> Result<AuthenticatedUser, AuthenticationError> {
         let id = claims.check()?;
         match (&self.key, &self.users, &self.api) {
             (Some(_), Some(users), _) => {
-                let user = users.by_id(id).await?.ok_or(AuthenticationError::SignedOut)?;
+                let user = users
+                    .by_id(id)
+                    .await?
+                    .ok_or(AuthenticationError::SignedOut)?;
                 claims.check_user(&user)?;
                 if let Some(sign_outs) = &self.sign_outs {
                     Box::pin(sign_outs.check(sent, id, claims)).await?;
@@ -241,7 +251,12 @@ impl SignOuts {
 
     /// Refuses a token that was signed out. If Redis is unreachable, the check is skipped, as in
     /// Open WebUI.
-    async fn check(&self, sent: &str, user: &str, claims: &SessionTokenClaims) -> Result<(), AuthenticationError> {
+    async fn check(
+        &self,
+        sent: &str,
+        user: &str,
+        claims: &SessionTokenClaims,
+    ) -> Result<(), AuthenticationError> {
         let hash: [u8; 32] = Sha256::digest(sent).into();
         if self.alive.get(&hash).await.is_some() {
             return Ok(());

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::{
-    caller::{Caller, AuthenticationMethod},
+    caller::{AuthenticationMethod, Caller},
     headers,
 };
 use crate::secret::Secret;

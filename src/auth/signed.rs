@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     AuthenticationError,
-    caller::{Caller, AuthenticationMethod},
+    caller::{AuthenticationMethod, Caller},
     headers::{USER_JWT, is_name, text},
     token,
 };
@@ -112,7 +112,11 @@ impl SignedHeaderAuth {
 impl SignedUser {
     /// The user as a caller.
     pub fn caller(&self) -> Caller {
-        let mut caller = Caller::user(Some(&self.id), self.email.as_deref(), AuthenticationMethod::SignedHeader);
+        let mut caller = Caller::user(
+            Some(&self.id),
+            self.email.as_deref(),
+            AuthenticationMethod::SignedHeader,
+        );
         caller.is_admin = self.role.as_deref() == Some("admin");
         caller
     }

@@ -12,10 +12,10 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     AuthenticationError,
-    caller::{Caller, AuthenticationMethod},
+    caller::{AuthenticationMethod, Caller},
 };
 use crate::{
-    store::{DirectoryUser, UserDirectory, StoreError},
+    store::{DirectoryUser, StoreError, UserDirectory},
     telemetry::CacheName,
 };
 
@@ -88,12 +88,19 @@ impl UserCache {
     /// The user with this ID.
     pub async fn by_id(&self, id: &str) -> Result<Option<Arc<CachedUser>>, AuthenticationError> {
         let question = || self.directory.user(id);
-        self.look_up(UserLookup::Id(id.to_owned()), AuthenticationMethod::Session, question)
-            .await
+        self.look_up(
+            UserLookup::Id(id.to_owned()),
+            AuthenticationMethod::Session,
+            question,
+        )
+        .await
     }
 
     /// The user with this e-mail address, ignoring the case of ASCII letters.
-    pub async fn by_email(&self, email: &str) -> Result<Option<Arc<CachedUser>>, AuthenticationError> {
+    pub async fn by_email(
+        &self,
+        email: &str,
+    ) -> Result<Option<Arc<CachedUser>>, AuthenticationError> {
         let question = || self.directory.user_of_email(email);
         self.look_up(
             UserLookup::Email(email.to_ascii_lowercase()),
@@ -107,7 +114,8 @@ impl UserCache {
     pub async fn by_key(&self, key: &str) -> Result<Option<Arc<CachedUser>>, AuthenticationError> {
         let question = || self.directory.user_of_key(key);
         let lookup = UserLookup::Key(Sha256::digest(key).into());
-        self.look_up(lookup, AuthenticationMethod::SessionKey, question).await
+        self.look_up(lookup, AuthenticationMethod::SessionKey, question)
+            .await
     }
 
     /// From the cache, or from a query that concurrent lookups of the same user share.
@@ -145,7 +153,9 @@ impl UserCache {
             let Ok(Ok(_turn)) = timeout(TURN, turns.acquire()).await else {
                 return Err(UserLookupError::Down(busy.into()));
             };
-            let account = question.await.map_err(|error| UserLookupError::Down(error.into()))?;
+            let account = question
+                .await
+                .map_err(|error| UserLookupError::Down(error.into()))?;
             let account = account.ok_or(UserLookupError::Unknown)?;
             Ok(Arc::new(CachedUser::new(account, proof)))
         };

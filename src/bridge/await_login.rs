@@ -23,7 +23,10 @@ impl LoginWatcher {
     /// Waits for a token that differs from the current one.
     pub async fn after_this(factory: &Arc<SessionFactory>) -> Self {
         let changes = factory.context().credentials.changes();
-        let refused = factory.token(&SessionOwner::Shared).await.and_then(Result::ok);
+        let refused = factory
+            .token(&SessionOwner::Shared)
+            .await
+            .and_then(Result::ok);
         Self {
             factory: Arc::clone(factory),
             changes,

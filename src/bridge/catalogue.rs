@@ -9,7 +9,9 @@ use crate::{
     access::Permissions,
     config::{Config, Flavor},
     name::BridgeName,
-    openapi::{self, RenderedDocument, DocumentMetadata, DocumentFlavor, available_tools, mcpo_ids},
+    openapi::{
+        self, DocumentFlavor, DocumentMetadata, RenderedDocument, available_tools, mcpo_ids,
+    },
     secret::Redactor,
 };
 
@@ -75,7 +77,9 @@ impl ToolCatalog {
                 (bridge.name().clone(), document)
             })
             .collect();
-        let size = |_: &DocumentScope, it: &RenderedDocument| u32::try_from(it.body.len()).unwrap_or(u32::MAX);
+        let size = |_: &DocumentScope, it: &RenderedDocument| {
+            u32::try_from(it.body.len()).unwrap_or(u32::MAX)
+        };
         Self {
             is_settled,
             merged: merged(config, bridges, &all, redactor),
@@ -106,7 +110,11 @@ impl ToolCatalog {
     }
 
     /// Which tools a caller may call; `None` if the caller may call all.
-    pub(super) fn part(&self, bridge: Option<&BridgeName>, view: &Permissions) -> Option<DocumentScope> {
+    pub(super) fn part(
+        &self,
+        bridge: Option<&BridgeName>,
+        view: &Permissions,
+    ) -> Option<DocumentScope> {
         if view.is_unbounded() {
             return None;
         }

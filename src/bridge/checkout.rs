@@ -12,7 +12,8 @@ use super::{
     status::{BridgePhase, BridgeStatus, off},
 };
 use crate::{
-    auth::Caller, config::CredentialScope, credential::SessionOwner, mcp::ServerSession, rate::CallerKey,
+    auth::Caller, config::CredentialScope, credential::SessionOwner, mcp::ServerSession,
+    rate::CallerKey,
 };
 
 /// How long a call waits for a session that is starting. The first start of an `npx` server may

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{handle::Bridge, tools::ToolEntry};
 use crate::{
     compute::ComputeError,
-    schema::{CheckEffort, ArgumentError},
+    schema::{ArgumentError, CheckEffort},
 };
 
 /// How long a call waits for its check to start on a separate thread.
@@ -61,7 +61,11 @@ impl Bridge {
     }
 
     /// Checks the body of a tool call.
-    pub async fn accept(&self, entry: &Arc<ToolEntry>, body: &Bytes) -> Result<AcceptedArguments, ArgumentCheckError> {
+    pub async fn accept(
+        &self,
+        entry: &Arc<ToolEntry>,
+        body: &Bytes,
+    ) -> Result<AcceptedArguments, ArgumentCheckError> {
         match entry.accept_at_once(body) {
             Err(ArgumentError::TooCostly) => {}
             checked => {
@@ -91,7 +95,11 @@ impl Bridge {
 
 impl ToolEntry {
     /// Checks the body of a call; see [`ArgumentSchema::accept`].
-    pub fn check(&self, body: &[u8], effort: CheckEffort) -> Result<Map<String, Value>, ArgumentError> {
+    pub fn check(
+        &self,
+        body: &[u8],
+        effort: CheckEffort,
+    ) -> Result<Map<String, Value>, ArgumentError> {
         let schema = self.arguments.get(&self.tool.input_schema, effort);
         schema.ok_or(ArgumentError::TooCostly)?.accept(body, effort)
     }
@@ -112,7 +120,9 @@ impl ToolEntry {
 
     /// Checks a body with the effort that is acceptable on a thread of the async runtime.
     fn accept_at_once(&self, body: &[u8]) -> Result<Map<String, Value>, ArgumentError> {
-        let schema = self.arguments.get(&self.tool.input_schema, CheckEffort::Light);
+        let schema = self
+            .arguments
+            .get(&self.tool.input_schema, CheckEffort::Light);
         let schema = schema.ok_or(ArgumentError::TooCostly)?;
         if self.checking.is_costly.is_running() {
             return schema.accept(body, CheckEffort::Minimal);

@@ -10,7 +10,10 @@ use super::{
 use crate::{
     config,
     credential::{CredentialError, SessionOwner},
-    mcp::{AnswerLimits, ConnectError, ServerConnector, AuthorizedClient, DetectedProtocol, LastOutput, TokenError, ServerSession},
+    mcp::{
+        AnswerLimits, AuthorizedClient, ConnectError, DetectedProtocol, LastOutput,
+        ServerConnector, ServerSession, TokenError,
+    },
     secret::{Redactor, Secret},
 };
 

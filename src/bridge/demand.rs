@@ -33,7 +33,11 @@ pub struct LazySchema {
 impl LazySchema {
     /// Compiles a schema on trial and returns which parts had to be left out. Subtracts the steps
     /// that compiling took from `steps_left`.
-    pub fn try_out(schema: &Value, steps_left: &mut u64, habits: SchemaFlavor) -> (Self, Vec<String>) {
+    pub fn try_out(
+        schema: &Value,
+        steps_left: &mut u64,
+        habits: SchemaFlavor,
+    ) -> (Self, Vec<String>) {
         let before = *steps_left;
         let (compiled, warnings) = ArgumentSchema::compile(schema, steps_left, habits);
         let is_slow = before - *steps_left > SMALL_SCHEMA_STEPS
@@ -99,6 +103,10 @@ mod tests {
         let (on_demand, warnings) = LazySchema::try_out(&schema, &mut 10, SchemaFlavor::NATIVE);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         let accepting = on_demand.get(&schema, CheckEffort::Light).unwrap();
-        assert!(accepting.accept(br#"{"p0": []}"#, CheckEffort::Light).is_ok());
+        assert!(
+            accepting
+                .accept(br#"{"p0": []}"#, CheckEffort::Light)
+                .is_ok()
+        );
     }
 }

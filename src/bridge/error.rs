@@ -163,16 +163,20 @@ impl CallFailure {
                 CredentialScope::Group => Self::NoCredential { bridge, reason },
                 CredentialScope::Shared => Self::NeedsLogin { bridge, reason },
             },
-            BridgePhase::BackingOff | BridgePhase::Failed if status.fault == Some(BridgeFault::Refused) => {
+            BridgePhase::BackingOff | BridgePhase::Failed
+                if status.fault == Some(BridgeFault::Refused) =>
+            {
                 Self::Refused { bridge, reason }
             }
-            BridgePhase::Starting | BridgePhase::Ready | BridgePhase::Idle | BridgePhase::BackingOff | BridgePhase::Failed => {
-                Self::Unavailable {
-                    bridge,
-                    reason,
-                    retry_after: status.retry_after(),
-                }
-            }
+            BridgePhase::Starting
+            | BridgePhase::Ready
+            | BridgePhase::Idle
+            | BridgePhase::BackingOff
+            | BridgePhase::Failed => Self::Unavailable {
+                bridge,
+                reason,
+                retry_after: status.retry_after(),
+            },
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     status_channel::StatusChannel,
 };
 use crate::{
-    config::{self, Config, BridgeAvailability},
+    config::{self, BridgeAvailability, Config},
     credential::CredentialError,
     mcp::{AnswerLimits, LastOutput, ServerInfo},
     name::BridgeName,
@@ -136,7 +136,10 @@ impl Bridge {
         // Read this before the status: a new session that connects after this publishes another
         // value, which stays.
         let known = self.live.tools.load_full();
-        let is_down = matches!(self.status.phase(), BridgePhase::BackingOff | BridgePhase::Failed);
+        let is_down = matches!(
+            self.status.phase(),
+            BridgePhase::BackingOff | BridgePhase::Failed
+        );
         is_down && !known.entries.is_empty() && self.live.tools.withdraw(&known)
     }
 

@@ -48,7 +48,11 @@ impl Bridge {
     }
 
     /// Serves a session until it ends or must be ended.
-    pub(super) async fn serve(&self, entry: &PoolEntry, session: &ServerSession) -> SessionEndReason {
+    pub(super) async fn serve(
+        &self,
+        entry: &PoolEntry,
+        session: &ServerSession,
+    ) -> SessionEndReason {
         let reason = tokio::select! {
             () = self.factory.stop().cancelled() => SessionEndReason::Stopped,
             () = session.ended() => lost(session),
@@ -82,7 +86,11 @@ impl Bridge {
     }
 
     /// Reads the tool list of a session and publishes it.
-    async fn read_tools(&self, owner: &SessionOwner, session: &ServerSession) -> Result<(), ConnectError> {
+    async fn read_tools(
+        &self,
+        owner: &SessionOwner,
+        session: &ServerSession,
+    ) -> Result<(), ConnectError> {
         let tools = self.factory.list_tools(owner, session).await?;
         self.live.tools.publish(owner, tools).await
     }

@@ -6,7 +6,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     error::CallFailure,
-    slots::{QueueGuard, CallSlot, CallSlots},
+    slots::{CallSlot, CallSlots, QueueGuard},
 };
 use crate::{
     config,
@@ -35,7 +35,11 @@ impl CallLimits {
     }
 
     /// Takes a slot, either immediately or after a bounded wait.
-    pub async fn take(&self, caller: CallerKey, deadline: Instant) -> Result<CallSlot, CallFailure> {
+    pub async fn take(
+        &self,
+        caller: CallerKey,
+        deadline: Instant,
+    ) -> Result<CallSlot, CallFailure> {
         let slot = self.slots.take(caller, deadline).await;
         slot.map_err(|full| self.busy(full))
     }

@@ -130,7 +130,11 @@ impl CallSlots {
         let own = state.waiting.of(caller);
         if free == 0 {
             let is_mostly_own = own > 0 && own * 2 >= state.waiting.total;
-            return Err(if is_mostly_own { FairShareError::Own } else { FairShareError::All });
+            return Err(if is_mostly_own {
+                FairShareError::Own
+            } else {
+                FairShareError::All
+            });
         }
         if !SharePolicy::Dynamic.allows(own, 1, free, self.queue_max) {
             return Err(FairShareError::Own);
@@ -232,7 +236,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::auth::{Caller, AuthenticationMethod};
+    use crate::auth::{AuthenticationMethod, Caller};
 
     fn key(name: &str) -> CallerKey {
         CallerKey::of(&Caller::named(name, AuthenticationMethod::ApiKey), None)
@@ -263,7 +267,10 @@ mod tests {
                 .filter(|it| it.as_ref().err() == Some(&full))
                 .count()
         };
-        assert_eq!((refused(FairShareError::Own), refused(FairShareError::All)), (400 - 192, 192));
+        assert_eq!(
+            (refused(FairShareError::Own), refused(FairShareError::All)),
+            (400 - 192, 192)
+        );
         assert_eq!((slots.running(), slots.waiting()), (48, 0));
         let honest = slots.take(key("honest"), soon()).await;
         assert!(honest.is_ok(), "{honest:?}");

@@ -178,7 +178,10 @@ mod tests {
     fn a_healthy_session_that_dies_is_replaced_at_once() {
         let mut backoff = Backoff::default();
         for _ in 0..10 {
-            assert_eq!(backoff.ended(UP, 0.5), (BridgePhase::BackingOff, Duration::ZERO));
+            assert_eq!(
+                backoff.ended(UP, 0.5),
+                (BridgePhase::BackingOff, Duration::ZERO)
+            );
         }
     }
 
@@ -211,7 +214,10 @@ mod tests {
             backoff.ended(short, 1.0);
         }
         assert_eq!(backoff.ended(short, 1.0), (BridgePhase::Failed, DELAY_MAX));
-        assert_eq!(backoff.ended(UP, 1.0), (BridgePhase::BackingOff, Duration::ZERO));
+        assert_eq!(
+            backoff.ended(UP, 1.0),
+            (BridgePhase::BackingOff, Duration::ZERO)
+        );
     }
 
     #[test]

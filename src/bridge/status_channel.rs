@@ -80,7 +80,8 @@ impl StatusChannel {
         let mut status = self.status.subscribe();
         let outcome = status
             .wait_for(|it| {
-                it.fault == Some(BridgeFault::Stillborn) || matches!(it.phase, BridgePhase::Ready | BridgePhase::Idle)
+                it.fault == Some(BridgeFault::Stillborn)
+                    || matches!(it.phase, BridgePhase::Ready | BridgePhase::Idle)
             })
             .await;
         let status = outcome.ok()?;

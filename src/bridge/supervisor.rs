@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{CredentialScope, OAuthGrant},
     credential::CredentialError,
-    mcp::{ConnectError, TokenError, ServerSession},
+    mcp::{ConnectError, ServerSession, TokenError},
 };
 
 /// If a session lived at least this long before its server sent too much, it is replaced like any
@@ -142,7 +142,9 @@ impl Supervisor {
     /// Publishes that the shared session is open.
     fn tell_ready(&mut self, session: &ServerSession) {
         self.last_reason = None;
-        self.bridge.status.set(BridgeStatus::plain(BridgePhase::Ready));
+        self.bridge
+            .status
+            .set(BridgeStatus::plain(BridgePhase::Ready));
         tracing::info!(
             bridge.name = %self.bridge.name(),
             tools = self.bridge.live.tools.load().entries.len(),
@@ -179,7 +181,12 @@ impl Supervisor {
 
     /// Closes the shared session. Its calls in flight may finish only if the bridge ends: otherwise
     /// they would delay the next session.
-    async fn retire(&self, entry: &Arc<PoolEntry>, session: &ServerSession, reason: &SessionEndReason) {
+    async fn retire(
+        &self,
+        entry: &Arc<PoolEntry>,
+        session: &ServerSession,
+        reason: &SessionEndReason,
+    ) {
         let is_end = *reason == SessionEndReason::Stopped;
         if is_end {
             self.tell_replaced();
@@ -208,7 +215,9 @@ impl Supervisor {
                     .await;
             }
             SessionEndReason::Idle => {
-                self.bridge.status.set(BridgeStatus::plain(BridgePhase::Idle));
+                self.bridge
+                    .status
+                    .set(BridgeStatus::plain(BridgePhase::Idle));
                 self.bridge.status.note_attempt();
                 tracing::info!(bridge.name = %self.bridge.name(), "the bridge is idle until the next call");
                 self.pause(None, None, true).await;
@@ -227,7 +236,9 @@ impl Supervisor {
                 self.after_failure(error.to_string(), Duration::ZERO, fault)
                     .await;
             }
-            SessionOpenError::Denied(CredentialError::NoKeys(reason) | CredentialError::Unusable(reason)) => {
+            SessionOpenError::Denied(
+                CredentialError::NoKeys(reason) | CredentialError::Unusable(reason),
+            ) => {
                 self.after_failure(reason, Duration::ZERO, None).await;
             }
         }
@@ -344,7 +355,9 @@ async fn comes(login: &mut Option<LoginWatcher>) {
 fn fault_of(error: &ConnectError) -> Option<BridgeFault> {
     match error {
         ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(BridgeFault::Stillborn),
-        ConnectError::Auth(..) | ConnectError::NoToken(TokenError::Refused(_)) => Some(BridgeFault::Refused),
+        ConnectError::Auth(..) | ConnectError::NoToken(TokenError::Refused(_)) => {
+            Some(BridgeFault::Refused)
+        }
         ConnectError::NoToken(_)
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout { .. }

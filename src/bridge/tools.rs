@@ -12,7 +12,7 @@ use crate::{
     config::{self, Flavor, RemoteKind, TransportSettings, UnknownArgumentPolicy},
     mcp,
     name::ToolName,
-    openapi::{Operation, DocumentFlavor},
+    openapi::{DocumentFlavor, Operation},
     schema::SchemaFlavor,
     secret::Redactor,
     telemetry::ToolOutcomes,
@@ -268,7 +268,11 @@ fn habits(config: &config::BridgeSettings, flavor: Flavor) -> SchemaFlavor {
 
 /// Removes the secrets that [`ToolList::compile`] would, from a list that is stored as the server
 /// wrote it.
-pub(super) fn without_secrets(list: &mut Vec<Value>, config: &config::BridgeSettings, redactor: &Redactor) {
+pub(super) fn without_secrets(
+    list: &mut Vec<Value>,
+    config: &config::BridgeSettings,
+    redactor: &Redactor,
+) {
     let own = own_secrets(config);
     list.retain(|tool| !holds_secret(tool, &own));
     for tool in list {

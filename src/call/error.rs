@@ -9,7 +9,7 @@ use crate::{
     access::AccessRefusal,
     audit::AuditWriteError,
     auth,
-    bridge::{CallFailure, ArgumentCheckError},
+    bridge::{ArgumentCheckError, CallFailure},
     credential::TICKET_TTL,
     error_code::ErrorCode,
     mcp::CallError,
@@ -190,10 +190,13 @@ impl ServiceError {
 /// A request without a valid identity.
 impl From<auth::AuthenticationError> for ServiceError {
     fn from(refusal: auth::AuthenticationError) -> Self {
-        let error = |refusal: &auth::AuthenticationError| Self::new(refusal.code(), refusal.to_string());
+        let error =
+            |refusal: &auth::AuthenticationError| Self::new(refusal.code(), refusal.to_string());
         match refusal {
             auth::AuthenticationError::Store(down) => down.into(),
-            auth::AuthenticationError::TooManyFailures(wait) => error(&refusal).retry_after(wait.to_string()),
+            auth::AuthenticationError::TooManyFailures(wait) => {
+                error(&refusal).retry_after(wait.to_string())
+            }
             refusal if refusal.is_outage() => {
                 tracing::warn!("{refusal}");
                 error(&refusal).retry_after("5")
@@ -236,7 +239,9 @@ impl From<ArgumentCheckError> for ServiceError {
     fn from(error: ArgumentCheckError) -> Self {
         match error {
             ArgumentCheckError::Refused(refusal) => refusal.into(),
-            ArgumentCheckError::Busy => Self::new(ErrorCode::Busy, error.to_string()).retry_after("1"),
+            ArgumentCheckError::Busy => {
+                Self::new(ErrorCode::Busy, error.to_string()).retry_after("1")
+            }
         }
     }
 }

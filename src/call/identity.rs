@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::{error::ServiceError, origin::RequestOrigin};
 use crate::{
     access::Permissions,
-    auth::{Caller, AuthenticationMethod, AuthenticationError},
+    auth::{AuthenticationError, AuthenticationMethod, Caller},
     settings::{PlaceError, ReloadableSettings},
 };
 
@@ -17,11 +17,16 @@ use crate::{
 const IDENTIFY_MAX: Duration = Duration::from_secs(10);
 
 /// Identifies the sender of a request, within the time limit.
-pub async fn identify(settings: &ReloadableSettings, origin: &RequestOrigin) -> Result<Arc<Caller>, AuthenticationError> {
+pub async fn identify(
+    settings: &ReloadableSettings,
+    origin: &RequestOrigin,
+) -> Result<Arc<Caller>, AuthenticationError> {
     let evidence = origin.evidence();
     let identified = settings.proofs.identify(&evidence);
     let identified = timeout(IDENTIFY_MAX, identified).await;
-    identified.unwrap_or(Err(AuthenticationError::Unavailable("the lookup took too long")))
+    identified.unwrap_or(Err(AuthenticationError::Unavailable(
+        "the lookup took too long",
+    )))
 }
 
 /// Assigns the request's place to the caller, within the caller's share of all places. An
@@ -50,11 +55,17 @@ pub async fn take_place(
 }
 
 /// The permissions of a caller.
-pub async fn permissions(settings: &ReloadableSettings, caller: &Arc<Caller>) -> Result<Permissions, ServiceError> {
+pub async fn permissions(
+    settings: &ReloadableSettings,
+    caller: &Arc<Caller>,
+) -> Result<Permissions, ServiceError> {
     Ok(settings.access.view(caller).await?)
 }
 
 /// Whether a caller has proved an identity.
 pub fn is_authenticated(caller: &Caller) -> bool {
-    !matches!(caller.proof, AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback)
+    !matches!(
+        caller.proof,
+        AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback
+    )
 }

@@ -7,7 +7,7 @@ use crate::{
     auth::Caller,
     bridge::Bridge,
     config::DEFAULT_WORKSPACE,
-    credential::{TicketCreationError, SessionOwner, ConnectTicket},
+    credential::{ConnectTicket, SessionOwner, TicketCreationError},
     error_code::ErrorCode,
     settings::below,
     store::AccountKey,
@@ -40,7 +40,9 @@ pub async fn connect_link(
     };
     let ticket = ConnectTicket::new(&account, &caller.id, caller.proof.as_str());
     let id = tickets.write(&ticket).await.map_err(|error| match error {
-        TicketCreationError::Key(error) => ServiceError::new(ErrorCode::NoSecretKey, error.to_string()),
+        TicketCreationError::Key(error) => {
+            ServiceError::new(ErrorCode::NoSecretKey, error.to_string())
+        }
         TicketCreationError::Store(error) => error.into(),
     })?;
     Ok(below(&services.settings.load().config, &format!("/c/{id}")))

@@ -33,7 +33,8 @@ pub use suggest::{similar_names, similar_tools};
 pub use target::ToolRef;
 
 use crate::{
-    audit::AuditLog, bridge::BridgeRegistry, credential::CredentialProvider, secret::Redactor, settings::ReloadableSettings,
+    audit::AuditLog, bridge::BridgeRegistry, credential::CredentialProvider, secret::Redactor,
+    settings::ReloadableSettings,
 };
 
 /// What every call uses.

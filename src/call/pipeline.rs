@@ -16,7 +16,7 @@ use super::{
 use crate::{
     access::{CallAuthorization, Permissions},
     auth::Caller,
-    bridge::{ToolEntry, ToolCall},
+    bridge::{ToolCall, ToolEntry},
     chat::ProgressFeed,
     config::TransportSettings,
     credential::SessionOwner,

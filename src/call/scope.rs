@@ -20,7 +20,7 @@ use crate::{
     access::{AccessRule, Permissions},
     audit::OpenAuditRecord,
     auth::{Caller, SessionToken},
-    chat::{ProgressEnd, MessageRef, ProgressFeed},
+    chat::{MessageRef, ProgressEnd, ProgressFeed},
     config::TransportSettings,
     error_code::ErrorCode,
     secret::Redactor,

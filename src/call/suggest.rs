@@ -5,7 +5,9 @@ use super::{
     error::{ServiceError, shown},
     target::ToolRef,
 };
-use crate::{access::Permissions, config::Flavor, error_code::ErrorCode, near, settings::ReloadableSettings};
+use crate::{
+    access::Permissions, config::Flavor, error_code::ErrorCode, near, settings::ReloadableSettings,
+};
 
 /// The largest number of similar names that are suggested.
 const NEAR_MAX: usize = 3;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::error::{ServiceError, shown};
 use crate::{
-    access::{CallAuthorization, AccessRule, Permissions},
-    bridge::{Bridge, ToolEntry, BridgePhase, BridgeRegistry},
+    access::{AccessRule, CallAuthorization, Permissions},
+    bridge::{Bridge, BridgePhase, BridgeRegistry, ToolEntry},
 };
 
 /// A requested tool. It may not exist.
@@ -43,7 +43,10 @@ impl ToolRef {
         match status.phase {
             BridgePhase::Disabled => Err(bridge.unavailable(&status).into()),
             // The bridge is not connected, so whether the tool exists is not known yet.
-            BridgePhase::Starting | BridgePhase::BackingOff | BridgePhase::Failed | BridgePhase::NeedsLogin
+            BridgePhase::Starting
+            | BridgePhase::BackingOff
+            | BridgePhase::Failed
+            | BridgePhase::NeedsLogin
                 if bridge.live.tools.load().entries.is_empty() =>
             {
                 Err(bridge.unavailable(&status).into())

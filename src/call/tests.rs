@@ -69,7 +69,10 @@ async fn services() -> CallServices {
     let loaded = config::load(&path, &Environment::of([("HOME", "/")])).unwrap();
     let config = Arc::new(loaded.config);
     let (redactor, tracker) = (Redactor::default(), TaskTracker::new());
-    let accounts = Arc::new(AccountRegistry::in_memory(redactor.clone(), tracker.clone()));
+    let accounts = Arc::new(AccountRegistry::in_memory(
+        redactor.clone(),
+        tracker.clone(),
+    ));
     let variants = Box::new(|_: &_, _: &_, _| Err(String::new()));
     let credentials = CredentialProvider::new(accounts, Arc::new(GroupKeys::none()), variants);
     let credentials = Arc::new(credentials);

@@ -147,7 +147,10 @@ impl ChatClient {
         // line.
         let mut read = 0;
         while read < ANSWER_BYTES_MAX
-            && let Some(chunk) = response.chunk().await.map_err(|_| DeliveryError::Unreachable)?
+            && let Some(chunk) = response
+                .chunk()
+                .await
+                .map_err(|_| DeliveryError::Unreachable)?
         {
             read += chunk.len();
         }

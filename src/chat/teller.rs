@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     auth::SessionToken,
-    mcp::{ProgressSink, ProgressMessage},
+    mcp::{ProgressMessage, ProgressSink},
     secret::Redactor,
 };
 
@@ -153,7 +153,10 @@ impl ProgressReporter {
     }
 
     /// Sends the latest progress if it is new.
-    async fn tell(&mut self, heard: &mut watch::Receiver<ProgressMessage>) -> Result<(), UndeliverableError> {
+    async fn tell(
+        &mut self,
+        heard: &mut watch::Receiver<ProgressMessage>,
+    ) -> Result<(), UndeliverableError> {
         let line = line(&self.tool, &heard.borrow_and_update(), &self.redactor);
         if line.is_empty() || self.last.as_ref() == Some(&line) {
             return Ok(());
@@ -164,7 +167,10 @@ impl ProgressReporter {
         match put {
             Err(DeliveryError::Refused(_)) => Err(UndeliverableError),
             // The next line may be delivered.
-            Ok(()) | Err(DeliveryError::Status(_) | DeliveryError::Silent | DeliveryError::Unreachable) => Ok(()),
+            Ok(())
+            | Err(DeliveryError::Status(_) | DeliveryError::Silent | DeliveryError::Unreachable) => {
+                Ok(())
+            }
         }
     }
 

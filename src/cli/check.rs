@@ -6,8 +6,9 @@ use url::Url;
 
 use super::{exposure, tables};
 use crate::config::{
-    self, AnonymousAccess, ApiKey, BridgeSettings, Config, CredentialScope, DatabaseUrl, Diagnostic, Environment,
-    Flavor, IssuerSettings, LoadedConfig, DisabledPart, OpenWebUiSettings, Severity, TransportSettings,
+    self, AnonymousAccess, ApiKey, BridgeSettings, Config, CredentialScope, DatabaseUrl,
+    Diagnostic, DisabledPart, Environment, Flavor, IssuerSettings, LoadedConfig, OpenWebUiSettings,
+    Severity, TransportSettings,
 };
 use crate::secret::Redactor;
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    config::{DatabaseUrl, Diagnostic, Environment, LoadedConfig, RunAsUser, StdioSettings, TransportSettings},
+    config::{
+        DatabaseUrl, Diagnostic, Environment, LoadedConfig, RunAsUser, StdioSettings,
+        TransportSettings,
+    },
     secret::Secret,
 };
 
@@ -17,14 +20,16 @@ const SECRET_BYTES_MIN: usize = 8;
 /// Returns a warning about programs that run as the user of mcp-bridge, and one about programs of other users that
 /// can read files with secrets. It returns no warning if the configuration starts only mcp-bridge itself.
 pub fn warnings(path: &Path, loaded: &LoadedConfig, environment: &Environment) -> Vec<Diagnostic> {
-    let is_foreign = |stdio: &&StdioSettings| environment.executable() != Some(Path::new(&stdio.command));
+    let is_foreign =
+        |stdio: &&StdioSettings| environment.executable() != Some(Path::new(&stdio.command));
     let programs = loaded.config.bridges.iter().filter_map(|bridge| {
         let Ok(TransportSettings::Stdio(stdio)) = &bridge.transport else {
             return None;
         };
         Some(stdio).filter(is_foreign)
     });
-    let (others, ours): (Vec<&StdioSettings>, Vec<&StdioSettings>) = programs.partition(|it| it.user.is_some());
+    let (others, ours): (Vec<&StdioSettings>, Vec<&StdioSettings>) =
+        programs.partition(|it| it.user.is_some());
     let files = secret_files(path, loaded);
     let mut warnings = Vec::new();
     if !ours.is_empty() {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     access::Permissions,
     auth::Caller,
-    bridge::{ToolCall, BridgePhase, BridgeRegistry},
+    bridge::{BridgePhase, BridgeRegistry, ToolCall},
     config::{Config, CredentialScope, TransportSettings},
     credential::SessionOwner,
     lifecycle::ProcessLifecycle,
@@ -35,7 +35,10 @@ pub fn tools(start: &ConfigOptions, only: Option<&str>, as_json: bool) -> ExitCo
         for bridge in registry.roster().bridges() {
             let status = bridge.status();
             let tools = bridge.live.tools.load();
-            if !matches!(status.phase, BridgePhase::Ready | BridgePhase::Idle | BridgePhase::Disabled) {
+            if !matches!(
+                status.phase,
+                BridgePhase::Ready | BridgePhase::Idle | BridgePhase::Disabled
+            ) {
                 is_complete = false;
             }
             if let Some(reason) = &status.reason {
@@ -101,7 +104,9 @@ pub fn call(start: &ConfigOptions, bridge: &str, tool: &str, arguments: &str) ->
         };
         let arguments = match entry.check(arguments.as_bytes(), CheckEffort::Full) {
             Ok(arguments) => arguments,
-            Err(refusal) if refusal.is_of_arguments() => bail!(InvalidArgumentsError(refusal.lines())),
+            Err(refusal) if refusal.is_of_arguments() => {
+                bail!(InvalidArgumentsError(refusal.lines()))
+            }
             Err(refusal) => bail!(refusal.lines().join("; ")),
         };
         let grant = Permissions::operator()

@@ -18,7 +18,8 @@ use crate::{
     call::CallServices,
     compute::ComputePool,
     config::{
-        self, AnonymousAccess, Config, Diagnostic, Environment, Flavor, LoadedConfig, CliOverrides, ServerSettings, ConfigWatcher,
+        self, AnonymousAccess, CliOverrides, Config, ConfigWatcher, Diagnostic, Environment,
+        Flavor, LoadedConfig, ServerSettings,
     },
     credential::{CredentialProvider, Variants},
     http::{self, AppState, BoundListener, ScrapeState},
@@ -229,7 +230,9 @@ async fn serve(plan: ServeOptions, loaded: LoadedConfig, redactor: Redactor) -> 
 }
 
 /// Binds the address of the metrics, if one is configured.
-async fn metrics_address(config: &Config) -> anyhow::Result<Option<(BoundListener, ServerSettings)>> {
+async fn metrics_address(
+    config: &Config,
+) -> anyhow::Result<Option<(BoundListener, ServerSettings)>> {
     let Some(listen) = config.telemetry.metrics_listen else {
         return Ok(None);
     };
@@ -260,7 +263,11 @@ fn serve_metrics(
 }
 
 /// Starts tracing, if a collector is configured.
-fn traces(config: &Config, sources: &AuthSources, redactor: &Redactor) -> anyhow::Result<RequestTracer> {
+fn traces(
+    config: &Config,
+    sources: &AuthSources,
+    redactor: &Redactor,
+) -> anyhow::Result<RequestTracer> {
     let Some(otlp) = &config.telemetry.otlp else {
         return Ok(RequestTracer::default());
     };

@@ -9,12 +9,12 @@ use tokio_util::task::TaskTracker;
 use crate::{
     auth::AuthSources,
     config::Config,
-    credential::{AccountRegistry, CredentialProvider, GroupKeys, EncryptionKeys, Variants},
+    credential::{AccountRegistry, CredentialProvider, EncryptionKeys, GroupKeys, Variants},
     files::FileStore,
     lifecycle::ProcessLifecycle,
     redis::RedisClient,
     secret::Redactor,
-    store::{UserDirectory, Store},
+    store::{Store, UserDirectory},
 };
 
 /// Opens the data sources of a configuration.

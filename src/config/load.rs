@@ -10,8 +10,9 @@ use toml::de::DeTable;
 
 use crate::{
     config::{
-        AccessSettings, AnonymousAccess, AuditSettings, BridgeSettings, Config, Diagnostic, Environment, Flavor, IdentitySettings,
-        LimitSettings, LoadedConfig, CliOverrides, ServerSettings, clients, identity,
+        AccessSettings, AnonymousAccess, AuditSettings, BridgeSettings, CliOverrides, Config,
+        Diagnostic, Environment, Flavor, IdentitySettings, LimitSettings, LoadedConfig,
+        ServerSettings, clients, identity,
         mcp::servers,
         native,
         read::{
@@ -106,7 +107,11 @@ pub fn load_mcpo(
     })
 }
 
-fn of_servers(reader: &mut ConfigReader<'_>, path: &Path, children: &BTreeMap<String, Secret>) -> Config {
+fn of_servers(
+    reader: &mut ConfigReader<'_>,
+    path: &Path,
+    children: &BTreeMap<String, Secret>,
+) -> Config {
     let telemetry = telemetry::read(reader, &(0..0), DeTable::new());
     Config {
         flavor: Flavor::Mcpo,

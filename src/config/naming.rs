@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::{
     config::read::{lint, reference::is_variable},
-    name::{BRIDGE_NAME_BYTES_MAX, BridgeNameError, BridgeName},
+    name::{BRIDGE_NAME_BYTES_MAX, BridgeName, BridgeNameError},
 };
 
 /// The name of a bridge if nothing better is known.
@@ -108,7 +108,9 @@ pub fn nearest_name(text: &str) -> BridgeName {
     let name: String = name.chars().take(BRIDGE_NAME_BYTES_MAX).collect();
     parse_or(&name, |bad| match bad {
         BridgeNameError::Reserved(name) => format!("{name}-server"),
-        BridgeNameError::Empty | BridgeNameError::TooLong(_) | BridgeNameError::Character { .. } => FALLBACK.to_owned(),
+        BridgeNameError::Empty
+        | BridgeNameError::TooLong(_)
+        | BridgeNameError::Character { .. } => FALLBACK.to_owned(),
     })
 }
 

@@ -10,14 +10,14 @@ use toml::{
 
 use crate::{
     config::{
-        BridgeSettings, Config, Diagnostic, Flavor, LimitSettings, CliOverrides, Severity,
+        BridgeSettings, CliOverrides, Config, Diagnostic, Flavor, LimitSettings, Severity,
         bridges::settle::{self, warn_of_twin},
         contradictions, identity,
         naming::nearest_name,
         read::{ConfigReader, SectionRules, Span},
         sections::{access, audit, database, server, telemetry},
     },
-    name::{BridgeNameError, BridgeName},
+    name::{BridgeName, BridgeNameError},
 };
 
 /// The known sections.

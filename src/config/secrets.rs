@@ -12,7 +12,10 @@ use http::HeaderName;
 use url::Url;
 
 use crate::{
-    config::{BridgeSettings, Config, DatabaseUrl, ApiKeyValue, RemoteSettings, StdioSettings, TransportSettings, read::lint},
+    config::{
+        ApiKeyValue, BridgeSettings, Config, DatabaseUrl, RemoteSettings, StdioSettings,
+        TransportSettings, read::lint,
+    },
     secret::Secret,
 };
 
@@ -25,7 +28,11 @@ const PLAIN_HEADERS: &[&str] = &[
 impl Config {
     /// Returns every secret of the configuration, including those of bridges, for redaction.
     pub fn secrets(&self) -> Vec<Secret> {
-        let mut secrets: Vec<Secret> = self.bridges.iter().flat_map(BridgeSettings::secrets).collect();
+        let mut secrets: Vec<Secret> = self
+            .bridges
+            .iter()
+            .flat_map(BridgeSettings::secrets)
+            .collect();
         let identity = &self.identity;
         for key in &identity.keys {
             match &key.key {
@@ -211,7 +218,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{Environment, LoadedConfig, CliOverrides, load_with, single};
+    use crate::config::{CliOverrides, Environment, LoadedConfig, load_with, single};
 
     /// All places that can contain a secret, each with the value `planted-NUMBER`.
     const FILE: &str = r#"

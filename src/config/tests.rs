@@ -1630,7 +1630,10 @@ fn the_audit_trail_is_read_and_checked() {
     assert!(!other.is_on && other.arguments);
     assert_eq!(other.journal, Path::new("/var/audit"));
     assert_eq!((other.journal_bytes_max, other.retention), (2 << 20, None));
-    assert_eq!(audit("on_failure = 'Refuse'").on_failure, AuditFailurePolicy::Refuse);
+    assert_eq!(
+        audit("on_failure = 'Refuse'").on_failure,
+        AuditFailurePolicy::Refuse
+    );
     assert_eq!(
         audit("retention = '10years'").retention.unwrap().as_secs() / 86_400,
         3652

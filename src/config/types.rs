@@ -2,7 +2,10 @@
 //!
 //! The rest of the crate uses these types. A reload compares them with `PartialEq`.
 
-use super::{AccessSettings, AuditSettings, BridgeSettings, DatabaseSettings, IdentitySettings, LimitSettings, ServerSettings, TelemetrySettings};
+use super::{
+    AccessSettings, AuditSettings, BridgeSettings, DatabaseSettings, IdentitySettings,
+    LimitSettings, ServerSettings, TelemetrySettings,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]

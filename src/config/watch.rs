@@ -134,7 +134,9 @@ impl WatchedFiles {
         for path in sources {
             let file = self.files.entry(path.clone()).or_default();
             // Follows symbolic links: a ConfigMap changes its link.
-            let stamp = fs::metadata(path).ok().map(|metadata| FileStamp::of(&metadata));
+            let stamp = fs::metadata(path)
+                .ok()
+                .map(|metadata| FileStamp::of(&metadata));
             let fresh = stamp.as_ref().is_some_and(FileStamp::is_fresh);
             if stamp == file.stamp && !fresh {
                 continue;

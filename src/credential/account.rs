@@ -15,11 +15,11 @@ use tokio::{
 };
 use url::Url;
 
-use super::accounts::{RefreshPermit, AccountStore};
+use super::accounts::{AccountStore, RefreshPermit};
 use crate::{
     config::OAuthSettings,
     mcp::{
-        TokenSource, TokenError,
+        TokenError, TokenSource,
         oauth::{self, OAuthAccount, OAuthError},
     },
     secret::Secret,
@@ -183,7 +183,8 @@ impl AccountToken {
         turn: Turn,
         is_refused: bool,
     ) -> Result<Arc<LoadedAccount>, TokenError> {
-        let gone = || TokenError::Unavailable("the token could not be renewed; try again".to_owned());
+        let gone =
+            || TokenError::Unavailable("the token could not be renewed; try again".to_owned());
         let me = self.me.upgrade().ok_or_else(gone)?;
         let held = Arc::clone(held);
         let renewing = self.kept.tracker().spawn(async move {
@@ -316,7 +317,9 @@ impl AccountToken {
                 error @ (OAuthError::Rejected(_) | OAuthError::Refused(_) | OAuthError::Client(_)),
             ) => {
                 tracing::warn!(bridge.name = %self.key.bridge, %error, "a login has ended; a user must log in again");
-                return Err(TokenError::NeedsLogin(format!("the login has ended: {error}")));
+                return Err(TokenError::NeedsLogin(format!(
+                    "the login has ended: {error}"
+                )));
             }
             Err(error) => return Err(TokenError::Unavailable(error.to_string())),
         };
@@ -329,7 +332,11 @@ impl AccountToken {
     }
 
     /// Stores renewed tokens. If that fails, they are still used.
-    async fn save(&self, held: &Arc<LoadedAccount>, seen: u64) -> Result<Arc<LoadedAccount>, TokenError> {
+    async fn save(
+        &self,
+        held: &Arc<LoadedAccount>,
+        seen: u64,
+    ) -> Result<Arc<LoadedAccount>, TokenError> {
         let replaced = self
             .kept
             .replace(&self.key, &held.sealed, &held.account)

@@ -14,16 +14,16 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
-    LoginFlow, TicketStore, account::AccountToken, key::EncryptionKeys, machine::MachineToken, mcpo_tokens::McpoLogin,
-    places,
+    LoginFlow, TicketStore, account::AccountToken, key::EncryptionKeys, machine::MachineToken,
+    mcpo_tokens::McpoLogin, places,
 };
 use crate::{
     config::OAuthSettings,
     mcp::{
-        TokenSource, TokenError,
-        oauth::{self, OAuthAccount, ClientRegistration, ImportedLogin},
+        TokenError, TokenSource,
+        oauth::{self, ClientRegistration, ImportedLogin, OAuthAccount},
     },
-    secret::{SecretSource, Redactor, Secret},
+    secret::{Redactor, Secret, SecretSource},
     store::{AccountKey, RefreshClaim, Store, StoreError},
 };
 
@@ -300,8 +300,9 @@ impl AccountStore {
 
     /// Opens a login.
     pub(super) fn open(&self, key: &AccountKey, sealed: &[u8]) -> Result<OAuthAccount, TokenError> {
-        let unreadable =
-            |why: String| TokenError::Unavailable(format!("the stored login cannot be opened: {why}"));
+        let unreadable = |why: String| {
+            TokenError::Unavailable(format!("the stored login cannot be opened: {why}"))
+        };
         let text = match &self.place {
             AccountBackend::Database { keys, .. } => keys
                 .to_open()
@@ -334,8 +335,13 @@ impl AccountStore {
     }
 
     /// Seals a login.
-    pub(super) fn seal(&self, key: &AccountKey, account: &OAuthAccount) -> Result<Vec<u8>, TokenError> {
-        let unkept = |why: String| TokenError::Unavailable(format!("a login cannot be stored: {why}"));
+    pub(super) fn seal(
+        &self,
+        key: &AccountKey,
+        account: &OAuthAccount,
+    ) -> Result<Vec<u8>, TokenError> {
+        let unkept =
+            |why: String| TokenError::Unavailable(format!("a login cannot be stored: {why}"));
         let text = serde_json::to_string(account).map_err(|error| unkept(error.to_string()))?;
         match &self.place {
             AccountBackend::Database { keys, .. } => {

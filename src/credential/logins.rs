@@ -20,8 +20,11 @@ use super::{
     places, ticket,
 };
 use crate::{
-    config::{self, OAuthSettings, OAuthGrant, TransportSettings},
-    mcp::oauth::{self, OAuthAccount, LoginParameters, ClientRegistration, OAuthError, PendingAuthorization, RESOURCE_HINT},
+    config::{self, OAuthGrant, OAuthSettings, TransportSettings},
+    mcp::oauth::{
+        self, ClientRegistration, LoginParameters, OAuthAccount, OAuthError, PendingAuthorization,
+        RESOURCE_HINT,
+    },
     secret::Secret,
     store::{AccountKey, ChangeActor, Store, StoreError},
 };
@@ -144,7 +147,11 @@ struct SavedRegistration {
 
 impl LoginFlow {
     /// Logins that are stored in these tables.
-    pub(super) fn new(store: Arc<Store>, kept: Arc<AccountStore>, keys: Arc<EncryptionKeys>) -> Self {
+    pub(super) fn new(
+        store: Arc<Store>,
+        kept: Arc<AccountStore>,
+        keys: Arc<EncryptionKeys>,
+    ) -> Self {
         Self { store, kept, keys }
     }
 

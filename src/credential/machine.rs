@@ -11,10 +11,10 @@ use url::Url;
 use crate::{
     config::OAuthSettings,
     mcp::{
-        TokenSource, TokenError,
+        TokenError, TokenSource,
         oauth::{self, OAuthError},
     },
-    secret::{SecretSource, Redactor, Secret},
+    secret::{Redactor, Secret, SecretSource},
 };
 
 /// A bridge's own token. It is never stored, because a new one costs only one request.
@@ -36,7 +36,12 @@ pub struct MachineToken {
 
 impl MachineToken {
     /// A machine without a token yet.
-    pub fn new(bridge: &str, server: &Url, settings: &OAuthSettings, redactor: Redactor) -> Arc<Self> {
+    pub fn new(
+        bridge: &str,
+        server: &Url,
+        settings: &OAuthSettings,
+        redactor: Redactor,
+    ) -> Arc<Self> {
         Arc::new(Self {
             server: server.clone(),
             settings: settings.clone(),

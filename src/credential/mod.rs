@@ -2,7 +2,7 @@
 //!
 //! [`CredentialProvider`] answers one question of a bridge: what does a session of this [`SessionOwner`] present?
 //! Tokens come from logins ([`LoginFlow`]) or from the server itself; keys of groups come from the
-//! database. All of them are stored encrypted with a key of a [`EncryptionKeys`].
+//! database. All of them are stored encrypted with a key of an [`EncryptionKeys`].
 
 mod account;
 mod accounts;
@@ -19,13 +19,20 @@ mod ticket;
 mod words;
 
 pub use accounts::AccountRegistry;
-pub use group_keys::{GroupCredentials, GroupKeyError, GroupKeys, GroupKeyPutError, StoredGroupKey, put_group_key};
+pub use group_keys::{
+    GroupCredentials, GroupKeyError, GroupKeyPutError, GroupKeys, StoredGroupKey, put_group_key,
+};
 pub use key::{EncryptionKeyError, EncryptionKeys};
-pub use logins::{AuthorizationResponse, ConnectedAccount, LoginError, LoginFlow, LoginRequest, oauth_of};
+pub use logins::{
+    AuthorizationResponse, ConnectedAccount, LoginError, LoginFlow, LoginRequest, oauth_of,
+};
 pub use owner::SessionOwner;
-pub use rotation::{RotationReport, RotationCounts, holdings, rotate, survey};
-pub use shown::{CredentialProvider, CredentialError, Variants};
-pub use ticket::{InvalidTicketError, TicketCreationError, TICKET_TTL, ConnectTicket, TicketStore, is_id as is_ticket_id};
+pub use rotation::{RotationCounts, RotationReport, holdings, rotate, survey};
+pub use shown::{CredentialError, CredentialProvider, Variants};
+pub use ticket::{
+    ConnectTicket, InvalidTicketError, TICKET_TTL, TicketCreationError, TicketStore,
+    is_id as is_ticket_id,
+};
 pub use words::{endpoint, variable};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     config::DEFAULT_WORKSPACE,
     store::AccountKey,
 };

@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// Resolves a bridge again, with other values for some variables.
-pub type Variants = dyn Fn(&BridgeName, &BTreeMap<String, Secret>, HeaderSource) -> Result<config::BridgeSettings, String>
+pub type Variants = dyn Fn(
+        &BridgeName,
+        &BTreeMap<String, Secret>,
+        HeaderSource,
+    ) -> Result<config::BridgeSettings, String>
     + Send
     + Sync;
 
@@ -118,7 +122,11 @@ impl CredentialProvider {
     }
 
     /// What a session of an owner presents.
-    pub async fn shown(&self, bridge: &config::BridgeSettings, owner: &SessionOwner) -> Result<SessionTarget, CredentialError> {
+    pub async fn shown(
+        &self,
+        bridge: &config::BridgeSettings,
+        owner: &SessionOwner,
+    ) -> Result<SessionTarget, CredentialError> {
         if let SessionOwner::Group { name, .. } = owner {
             return self.shown_by_group(bridge, name).await;
         }
@@ -206,7 +214,8 @@ impl CredentialProvider {
             ))
         })?;
         let mut client = None;
-        if let (Some(endpoint), TransportSettings::Remote(remote)) = (&key.endpoint, &mut transport) {
+        if let (Some(endpoint), TransportSettings::Remote(remote)) = (&key.endpoint, &mut transport)
+        {
             // The endpoint comes from an administrator, so it must not lead into the private
             // network.
             let allows_private = remote.oauth.as_ref().is_some_and(|it| it.private_network);

@@ -13,6 +13,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -150,7 +151,11 @@ impl TicketStore {
     }
 
     /// The same for the browser that holds this secret. From then on, the ticket is valid in that browser only.
-    pub async fn claim(&self, id: &str, held: &Secret) -> Result<ConnectTicket, InvalidTicketError> {
+    pub async fn claim(
+        &self,
+        id: &str,
+        held: &Secret,
+    ) -> Result<ConnectTicket, InvalidTicketError> {
         let browser: [u8; 32] = Sha256::digest(held.expose()).into();
         for _ in 0..TRIES {
             let (mut ticket, sealed) = self.find(id).await?;
@@ -159,7 +164,10 @@ impl TicketStore {
                 Some(_) => return Err(InvalidTicketError::OtherBrowser),
                 None => ticket.browser = Some(browser),
             }
-            let vault = self.keys.to_seal().map_err(|_| InvalidTicketError::Unknown)?;
+            let vault = self
+                .keys
+                .to_seal()
+                .map_err(|_| InvalidTicketError::Unknown)?;
             let row = row(id);
             let text = serde_json::to_string(&ticket).unwrap_or_default();
             let new = vault.seal(&places::login(&row), &text);
@@ -176,8 +184,15 @@ impl TicketStore {
             return Err(InvalidTicketError::Unknown);
         }
         let row = row(id);
-        let sealed = self.store.ticket(&row).await?.ok_or(InvalidTicketError::Unknown)?;
-        let vault = self.keys.to_open().map_err(|_| InvalidTicketError::Unknown)?;
+        let sealed = self
+            .store
+            .ticket(&row)
+            .await?
+            .ok_or(InvalidTicketError::Unknown)?;
+        let vault = self
+            .keys
+            .to_open()
+            .map_err(|_| InvalidTicketError::Unknown)?;
         let opened = vault.open(&places::login(&row), &sealed);
         let opened = opened.map_err(|_| InvalidTicketError::Unknown)?;
         let ticket: ConnectTicket =
@@ -203,21 +218,14 @@ pub(super) fn prefix_of(account: &AccountKey) -> String {
 }
 
 fn prefix(marker: &[u8]) -> String {
-    format!("ticket/{}/", hex(marker))
+    format!("ticket/{}/", HEXLOWER.encode(marker))
 }
 
 /// The row of an id: who reads the table cannot go on with it.
 fn row(id: &str) -> String {
     let bytes = URL_SAFE_NO_PAD.decode(id).unwrap_or_default();
     let marker = bytes.get(..ACCOUNT_BYTES).unwrap_or_default();
-    format!("{}{}", prefix(marker), hex(&Sha256::digest(id)))
-}
-
-/// Bytes in hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16);
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(digit).collect()
+    format!("{}{}", prefix(marker), HEXLOWER.encode(&Sha256::digest(id)))
 }
 
 /// Names an account without telling whose it is. Two accounts of one marker share their places.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::id::FileId;
 use self::shelf::MemoryFileStore;
 use crate::{
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     credential::SessionOwner,
     store::{FileBounds, FileOwner, FileRow, Store, StoreError},
 };
@@ -146,7 +146,9 @@ impl FileStore {
 /// cannot be guessed, separates their files.
 pub fn owner_of(caller: &Caller) -> FileOwner {
     let (workspace, subject) = match SessionOwner::caller(caller) {
-        Some(SessionOwner::Caller { workspace, subject }) => (workspace.to_string(), subject.to_string()),
+        Some(SessionOwner::Caller { workspace, subject }) => {
+            (workspace.to_string(), subject.to_string())
+        }
         Some(SessionOwner::Shared | SessionOwner::Group { .. }) | None => {
             let subject = match caller.proof {
                 AuthenticationMethod::Anonymous => "anonymous".to_owned(),

@@ -90,7 +90,10 @@ async fn the_oldest_files_of_a_caller_make_room_and_those_of_others_stay() {
     let mut kinds = vec![(shelf, None)];
     for base in Base::both().await {
         let store = Arc::new(base.store().await);
-        kinds.push((FileStore::new(Some(Arc::clone(&store))), Some((store, base))));
+        kinds.push((
+            FileStore::new(Some(Arc::clone(&store))),
+            Some((store, base)),
+        ));
     }
     for (files, stored) in kinds {
         let keep = async |id: &FileId, owner: &FileOwner, size: usize| match &stored {
@@ -153,9 +156,15 @@ fn callers_are_told_apart() {
     let named = |id, proof| owner_of(&Caller::named(id, proof)).subject;
     assert_eq!(named("ann@x", AuthenticationMethod::Session), "user:ann@x");
     // A call through Open WebUI and the browser of the same user.
-    assert_eq!(named("ann@x", AuthenticationMethod::SignedHeader), "user:ann@x");
+    assert_eq!(
+        named("ann@x", AuthenticationMethod::SignedHeader),
+        "user:ann@x"
+    );
     assert_eq!(named("ann@x", AuthenticationMethod::ApiKey), "key:ann@x");
-    assert_eq!(named("anonymous", AuthenticationMethod::Anonymous), "anonymous");
+    assert_eq!(
+        named("anonymous", AuthenticationMethod::Anonymous),
+        "anonymous"
+    );
     let mut forwarder = Caller::named("open-webui", AuthenticationMethod::ApiKey);
     forwarder.vouches = true;
     assert_eq!(owner_of(&forwarder).subject, "api_key:open-webui");

@@ -39,7 +39,11 @@ pub struct ResponseBody {
 
 impl ResponseBody {
     /// Makes the body of a response.
-    pub fn body(bytes: Bytes, unread: Option<UnreadResponseGuard>, held: Option<ResponseMemory>) -> Body {
+    pub fn body(
+        bytes: Bytes,
+        unread: Option<UnreadResponseGuard>,
+        held: Option<ResponseMemory>,
+    ) -> Body {
         Body::new(Self {
             is_whole: bytes.len() > TAIL,
             left: bytes,

@@ -98,7 +98,8 @@ async fn collect(
         }
         if size > counted {
             if let Some(seat) = seat {
-                seat.hold_body(size - counted).map_err(BodyReadError::NoRoom)?;
+                seat.hold_body(size - counted)
+                    .map_err(BodyReadError::NoRoom)?;
             }
             counted = size;
         }

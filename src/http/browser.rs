@@ -16,7 +16,7 @@ use http::{
 
 use super::{error::ApiError, sender::RequestSender, state::AppState};
 use crate::{
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     config::{AnonymousAccess, Flavor},
     error_code::ErrorCode,
 };
@@ -48,7 +48,9 @@ pub fn check_hosts(state: &AppState, request: &Request) -> Result<(), ApiError> 
     let named = || host(request.headers(), request.uri().authority());
     if config.flavor != Flavor::Native {
         return match config.identity.anonymous {
-            AnonymousAccess::Allowed => check_public_name(named()?, &config.server.cors_allow_origins),
+            AnonymousAccess::Allowed => {
+                check_public_name(named()?, &config.server.cors_allow_origins)
+            }
             _ => Ok(()),
         };
     }
@@ -139,7 +141,9 @@ pub fn is_allowed_origin(allowed: &[String], origin: &str) -> bool {
 pub fn may_be_forged(caller: &Caller) -> bool {
     let is_ambient = matches!(
         caller.proof,
-        AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback | AuthenticationMethod::Gateway
+        AuthenticationMethod::Anonymous
+            | AuthenticationMethod::Loopback
+            | AuthenticationMethod::Gateway
     );
     is_ambient || caller.via_cookie
 }

@@ -36,7 +36,10 @@ pub async fn servers_first(
             let target = PathTarget::Tool(bridge, tool);
             answer(&state, target, request).await
         }
-        PathTarget::Document(_) | PathTarget::Docs(_) | PathTarget::Bridge(_) | PathTarget::Tool(..)
+        PathTarget::Document(_)
+        | PathTarget::Docs(_)
+        | PathTarget::Bridge(_)
+        | PathTarget::Tool(..)
             if state.settings.load().config.flavor == Flavor::McpoSingle =>
         {
             next.run(request).await

@@ -142,14 +142,21 @@ impl ApiError {
     pub fn unidentified(refusal: AuthenticationError, flavor: Flavor, is_strict: bool) -> Self {
         let is_native = flavor == Flavor::Native;
         let refusal = match refusal {
-            AuthenticationError::Missing | AuthenticationError::Scheme | AuthenticationError::Format | AuthenticationError::Password
+            AuthenticationError::Missing
+            | AuthenticationError::Scheme
+            | AuthenticationError::Format
+            | AuthenticationError::Password
                 if !is_native && !is_strict =>
             {
                 AuthenticationError::Missing
             }
             refusal => refusal,
         };
-        let is_forbidden = !is_native && matches!(refusal, AuthenticationError::Key | AuthenticationError::Password);
+        let is_forbidden = !is_native
+            && matches!(
+                refusal,
+                AuthenticationError::Key | AuthenticationError::Password
+            );
         let mut error = Self::from(refusal);
         if is_forbidden {
             error.status = StatusCode::FORBIDDEN;
@@ -272,9 +279,30 @@ mod tests {
         let both = Some("Bearer, Basic");
         let (native, mcpo) = (Flavor::Native, Flavor::Mcpo);
         let table = [
-            (AuthenticationError::Missing, native, false, 401, "unauthorized", both),
-            (AuthenticationError::Key, native, false, 401, "unauthorized", both),
-            (AuthenticationError::Expired, native, false, 401, "unauthorized", both),
+            (
+                AuthenticationError::Missing,
+                native,
+                false,
+                401,
+                "unauthorized",
+                both,
+            ),
+            (
+                AuthenticationError::Key,
+                native,
+                false,
+                401,
+                "unauthorized",
+                both,
+            ),
+            (
+                AuthenticationError::Expired,
+                native,
+                false,
+                401,
+                "unauthorized",
+                both,
+            ),
             (
                 AuthenticationError::Contradiction,
                 native,
@@ -283,7 +311,14 @@ mod tests {
                 "unauthorized",
                 both,
             ),
-            (AuthenticationError::Untrusted, native, false, 401, "unauthorized", both),
+            (
+                AuthenticationError::Untrusted,
+                native,
+                false,
+                401,
+                "unauthorized",
+                both,
+            ),
             (down(), native, false, 503, "store_unavailable", None),
             (
                 AuthenticationError::Unavailable("x"),
@@ -293,8 +328,22 @@ mod tests {
                 "identity_unavailable",
                 None,
             ),
-            (AuthenticationError::Key, mcpo, false, 403, "unauthorized", None),
-            (AuthenticationError::Key, mcpo, true, 403, "unauthorized", None),
+            (
+                AuthenticationError::Key,
+                mcpo,
+                false,
+                403,
+                "unauthorized",
+                None,
+            ),
+            (
+                AuthenticationError::Key,
+                mcpo,
+                true,
+                403,
+                "unauthorized",
+                None,
+            ),
             (
                 AuthenticationError::Missing,
                 mcpo,
@@ -311,8 +360,22 @@ mod tests {
                 "unauthorized",
                 Some("Bearer"),
             ),
-            (AuthenticationError::Password, mcpo, true, 403, "unauthorized", None),
-            (AuthenticationError::Scheme, mcpo, true, 401, "unauthorized", both),
+            (
+                AuthenticationError::Password,
+                mcpo,
+                true,
+                403,
+                "unauthorized",
+                None,
+            ),
+            (
+                AuthenticationError::Scheme,
+                mcpo,
+                true,
+                401,
+                "unauthorized",
+                both,
+            ),
         ];
         for (refusal, flavor, is_strict, status, code, challenge) in table {
             let error = ApiError::unidentified(refusal.clone(), flavor, is_strict);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{browser, error::ApiError, sender::RequestSender};
 use crate::{
     access::Permissions,
-    auth::{Caller, AuthenticationMethod, AuthenticationError},
+    auth::{AuthenticationError, AuthenticationMethod, Caller},
     call::{self, is_authenticated, permissions, take_place},
     config::{DEFAULT_WORKSPACE, Flavor},
     settings::ReloadableSettings,
@@ -16,7 +16,10 @@ use http::{
 };
 
 /// The sender of the request, or the reason for the refusal.
-pub async fn identify(settings: &ReloadableSettings, sender: &RequestSender) -> Result<Arc<Caller>, ApiError> {
+pub async fn identify(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Arc<Caller>, ApiError> {
     checked(settings, sender, call::identify(settings, sender).await)
 }
 
@@ -38,14 +41,20 @@ fn checked(
 }
 
 /// The sender of the request and their access. The request takes one of the caller's places.
-pub async fn view(settings: &ReloadableSettings, sender: &RequestSender) -> Result<Permissions, ApiError> {
+pub async fn view(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Permissions, ApiError> {
     let caller = identify(settings, sender).await?;
     take_place(settings, sender, &caller).await?;
     Ok(permissions(settings, &caller).await?)
 }
 
 /// Like [`view`], but `None` for a request without any credentials. Wrong credentials are refused.
-pub async fn view_if_any(settings: &ReloadableSettings, sender: &RequestSender) -> Result<Option<Permissions>, ApiError> {
+pub async fn view_if_any(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Option<Permissions>, ApiError> {
     let proven = call::identify(settings, sender).await;
     if let (Err(AuthenticationError::Missing), Flavor::Native) = (&proven, settings.config.flavor) {
         return Ok(None);
@@ -63,7 +72,10 @@ pub fn administers_all(view: &Permissions) -> bool {
 }
 
 /// The reader of a document or a page. `None` is the public, where documents are public.
-pub async fn reader(settings: &ReloadableSettings, sender: &RequestSender) -> Result<Option<Permissions>, ApiError> {
+pub async fn reader(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Option<Permissions>, ApiError> {
     let config = &settings.config;
     if !config.server.public_spec || config.identity.strict {
         return view(settings, sender).await.map(vouched);
@@ -76,7 +88,10 @@ pub async fn reader(settings: &ReloadableSettings, sender: &RequestSender) -> Re
         }
         // Without any key, documents are not public: a page that uses DNS rebinding must not read
         // them.
-        Ok(caller) if caller.proof == AuthenticationMethod::Loopback && config.flavor == Flavor::Native => {
+        Ok(caller)
+            if caller.proof == AuthenticationMethod::Loopback
+                && config.flavor == Flavor::Native =>
+        {
             browser::check_host(sender).map(|()| None)
         }
         // User headers without a trusted sender prove nothing and do not restrict the document.

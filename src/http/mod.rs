@@ -30,7 +30,7 @@ pub use state::AppState;
 
 use self::{
     error::ApiError,
-    layers::{RequestObserver, RefusalLogLimiter},
+    layers::{RefusalLogLimiter, RequestObserver},
 };
 use crate::config::Flavor;
 

@@ -32,7 +32,12 @@ pub enum PathTarget {
 /// match nothing.
 ///
 /// Documents and pages are read with GET. A POST to their path calls a tool of that name.
-pub fn resolve(roster: &BridgeSet, settings: &Config, method: &Method, raw_path: &str) -> PathTarget {
+pub fn resolve(
+    roster: &BridgeSet,
+    settings: &Config,
+    method: &Method,
+    raw_path: &str,
+) -> PathTarget {
     let flavor = settings.flavor;
     let Some(path) = decode(raw_path) else {
         return PathTarget::Unknown(raw_path.trim_start_matches('/').to_owned());

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::ScrapeState;
 use crate::{
     call::CallServices,
-    credential::{GroupKeys, EncryptionKeys},
+    credential::{EncryptionKeys, GroupKeys},
     files::FileStore,
     reload::ConfigReloader,
     store::Store,

@@ -34,7 +34,12 @@ struct CallResponse {
 }
 
 /// Calls a tool. Every outcome is recorded.
-pub async fn call(state: &AppState, target: ToolRef, sender: RequestSender, body: Body) -> Response {
+pub async fn call(
+    state: &AppState,
+    target: ToolRef,
+    sender: RequestSender,
+    body: Body,
+) -> Response {
     let settings = state.settings.load_full();
     let mut scope = CallScope::start(&state.services, &settings, &sender, &target);
     let answered = answer(&mut scope, state, &sender, body).await;

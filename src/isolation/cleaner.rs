@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn notices_are_read_as_they_were_written() {
         for notice in [CleanerMessage::Started(3, 4711), CleanerMessage::Ended(3)] {
-            assert_eq!(CleanerMessage::parse(notice.line().trim_end()), Some(notice));
+            assert_eq!(
+                CleanerMessage::parse(notice.line().trim_end()),
+                Some(notice)
+            );
         }
         for bad in ["", "+", "-", "+1", "+1 x", "-x", "1 2"] {
             assert_eq!(CleanerMessage::parse(bad), None, "{bad}");

@@ -198,7 +198,9 @@ fn exactly(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> serde_json::Resul
             out.push(b']');
         }
         RawJson::Number(number) if is_integer_literal(number) => out.extend(number.bytes()),
-        RawJson::Number(number) => serde_json::to_writer(out, &serde_json::from_str::<f64>(number)?)?,
+        RawJson::Number(number) => {
+            serde_json::to_writer(out, &serde_json::from_str::<f64>(number)?)?;
+        }
         RawJson::Other(raw) if raw.get().starts_with('"') => {
             serde_json::to_writer(out, &serde_json::from_str::<Cow<'_, str>>(raw.get())?)?;
         }
@@ -340,7 +342,7 @@ struct ObjectKey<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for ObjectKey<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        /// Deserializes a [`ObjectKey`].
+        /// Deserializes an [`ObjectKey`].
         struct KeyVisitor;
 
         impl<'de> Visitor<'de> for KeyVisitor {
@@ -378,10 +380,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for ObjectMembers<'a> {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectMembers<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<ObjectMembers<'de>, A::Error> {
                 let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 let mut places: HashMap<Cow<'de, str>, usize> = HashMap::new();
-                while let Some((ObjectKey(key), value)) = map.next_entry::<ObjectKey<'de>, &'de RawValue>()? {
+                while let Some((ObjectKey(key), value)) =
+                    map.next_entry::<ObjectKey<'de>, &'de RawValue>()?
+                {
                     let place = *places.entry(key.clone()).or_insert(members.len());
                     match members.get_mut(place) {
                         Some(member) => member.1 = value,

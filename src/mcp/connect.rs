@@ -28,7 +28,7 @@ use super::{
     watched::WatchedTransport,
 };
 use crate::{
-    config::{ProtocolMode, RemoteSettings, RemoteKind, StdioSettings, TransportSettings},
+    config::{ProtocolMode, RemoteKind, RemoteSettings, StdioSettings, TransportSettings},
     name::BridgeName,
     secret::Redactor,
 };
@@ -244,7 +244,11 @@ impl ServerConnector {
     }
 
     /// Connects to a URL. Without a token it sends nothing.
-    async fn open_remote(&self, remote: &RemoteSettings, known: DetectedProtocol) -> Result<ServerSession, ConnectError> {
+    async fn open_remote(
+        &self,
+        remote: &RemoteSettings,
+        known: DetectedProtocol,
+    ) -> Result<ServerSession, ConnectError> {
         if let Some(credential) = &self.courier.credential {
             credential.token().await.map_err(ConnectError::NoToken)?;
         }
@@ -265,8 +269,13 @@ impl ServerConnector {
     }
 
     /// Connects over Streamable HTTP with the lifecycle that the server speaks.
-    async fn open_http(&self, remote: &RemoteSettings, known: DetectedProtocol) -> Result<ServerSession, ConnectError> {
-        let first = HandshakeMethod::first(known.is_modern || remote.protocol == ProtocolMode::Modern);
+    async fn open_http(
+        &self,
+        remote: &RemoteSettings,
+        known: DetectedProtocol,
+    ) -> Result<ServerSession, ConnectError> {
+        let first =
+            HandshakeMethod::first(known.is_modern || remote.protocol == ProtocolMode::Modern);
         let error = match self.try_http(remote, &first).await {
             Err(error) => error,
             result => return result,
@@ -340,7 +349,11 @@ impl ServerConnector {
         };
         let changed = Arc::<Notify>::default();
         let following = service.follow(Arc::clone(&changed));
-        let mut session = ServerSession::new(ServerConnection::OpenApi(service), server, DetectedProtocol::default());
+        let mut session = ServerSession::new(
+            ServerConnection::OpenApi(service),
+            server,
+            DetectedProtocol::default(),
+        );
         session.tools_changed = changed;
         let (stop, ended) = (session.stop.clone(), session.ended.clone());
         self.tracker.spawn(async move {
@@ -352,7 +365,11 @@ impl ServerConnector {
     }
 
     /// Wraps a running service loop. A separate task waits for its end and cleans up.
-    async fn session(&self, (service, unasked, last_words): Up, known: DetectedProtocol) -> ServerSession {
+    async fn session(
+        &self,
+        (service, unasked, last_words): Up,
+        known: DetectedProtocol,
+    ) -> ServerSession {
         let peer = service.peer().clone();
         // A cached tool list would hide the change that the server just reported.
         peer.set_response_cache_config(rmcp::service::ClientCacheConfig::disabled())
@@ -439,7 +456,10 @@ fn more_telling(first: ConnectError, second: ConnectError) -> ConnectError {
 }
 
 /// What the server reported about itself.
-fn server_info(service: &RunningService<RoleClient, McpClientHandler>, redactor: &Redactor) -> ServerInfo {
+fn server_info(
+    service: &RunningService<RoleClient, McpClientHandler>,
+    redactor: &Redactor,
+) -> ServerInfo {
     let Some(info) = service.peer().peer_info() else {
         return ServerInfo::default();
     };
@@ -488,7 +508,10 @@ mod tests {
                 refused(-32_602, &["2024-11-05", "2025-03-26"]),
                 Some(HandshakeMethod::Initialize(ProtocolVersion::V_2025_03_26)),
             ),
-            (refused(-32_602, &["2026-07-28"]), Some(HandshakeMethod::Discover)),
+            (
+                refused(-32_602, &["2026-07-28"]),
+                Some(HandshakeMethod::Discover),
+            ),
             (refused(-32_602, &["1.0"]), Some(HandshakeMethod::Discover)),
             (
                 refused(-32_000, &["2024-11-05"]),

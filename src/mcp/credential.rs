@@ -91,8 +91,9 @@ fn lacking(response: &Response) -> Option<String> {
 
 /// Builds `Authorization: Bearer …`, marked as sensitive so that it is not logged.
 fn bearer(token: &Secret) -> Result<HeaderMap, TransportError> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        .map_err(|_| TransportError::NotSent("the token has characters that HTTP forbids".to_owned()))?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+        TransportError::NotSent("the token has characters that HTTP forbids".to_owned())
+    })?;
     value.set_sensitive(true);
     Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
 }

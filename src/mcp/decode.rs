@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use super::{
     aside,
-    envelope::{self, RawMessage, ResponseContent, MessageKind},
+    envelope::{self, MessageKind, RawMessage, ResponseContent},
     handshake,
     preview::preview,
     progress::{ProgressRegistry, is_progress},
@@ -304,7 +304,8 @@ impl MessageDecoder {
         let kinds = self.kinds();
         let (id, kind) = kinds.iter().next().filter(|_| kinds.len() == 1)?;
         // The first error before any answer may refer to `notifications/initialized`.
-        let is_first = *kind == RequestKind::List && !self.has_answered.swap(true, Ordering::Relaxed);
+        let is_first =
+            *kind == RequestKind::List && !self.has_answered.swap(true, Ordering::Relaxed);
         let gave_up = lock(&self.given_up).back().map(|(_, when)| when.elapsed());
         let is_clear = !is_first && gave_up.is_none_or(|since| since > GIVEN_UP_FOR);
         is_clear.then(|| id.clone())
@@ -362,7 +363,8 @@ impl MessageDecoder {
         // A decoder for a single answer does not know the other requests on its connection.
         if !self.is_for_one {
             let bounds = self.unasked.bounds();
-            self.unasked.expect(RequestKind::largest(kinds.values(), bounds));
+            self.unasked
+                .expect(RequestKind::largest(kinds.values(), bounds));
         }
         changed
     }

@@ -95,13 +95,18 @@ impl<'a> RawMessage<'a> {
             id.is_some_and(|id| id.get() != "null"),
             id.and_then(read_id),
         );
-        let method = method.and_then(|method| serde_json::from_str::<BorrowedText<'a>>(method.get()).ok());
+        let method =
+            method.and_then(|method| serde_json::from_str::<BorrowedText<'a>>(method.get()).ok());
         let error = error.filter(|error| error.get() != "null");
         // Some servers repeat the method in their answer.
         let is_answer = error.is_some() || result.is_some_and(|result| result.get() != "null");
         match (method, id) {
-            (Some(BorrowedText(method)), Some(id)) if !is_answer => MessageKind::Request(id, method),
-            (Some(BorrowedText(method)), None) if !is_answer && !has_id => MessageKind::Notification(method),
+            (Some(BorrowedText(method)), Some(id)) if !is_answer => {
+                MessageKind::Request(id, method)
+            }
+            (Some(BorrowedText(method)), None) if !is_answer && !has_id => {
+                MessageKind::Notification(method)
+            }
             (_, id) => match (error, result) {
                 (Some(error), _) => MessageKind::Answer(id, ResponseContent::Error(error)),
                 (None, Some(result)) => MessageKind::Answer(id, ResponseContent::Result(result)),
@@ -168,7 +173,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for MessageBatch<'a> {
                 f.write_str("an array")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut rest: A) -> Result<MessageBatch<'de>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut rest: A,
+            ) -> Result<MessageBatch<'de>, A::Error> {
                 let mut batch = Vec::new();
                 while batch.len() < BATCH_MAX {
                     match rest.next_element()? {

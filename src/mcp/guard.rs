@@ -98,7 +98,9 @@ impl AddressGuard {
         if allowed {
             Ok(())
         } else {
-            Err(PrivateAddressError(url.host_str().unwrap_or_default().to_owned()))
+            Err(PrivateAddressError(
+                url.host_str().unwrap_or_default().to_owned(),
+            ))
         }
     }
 
@@ -140,7 +142,14 @@ pub struct OwnHostResolver;
 
 impl Resolve for OwnHostResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move { lookup(name.as_str(), AddressGuard::allows_own, ReservedAddressError).await })
+        Box::pin(async move {
+            lookup(
+                name.as_str(),
+                AddressGuard::allows_own,
+                ReservedAddressError,
+            )
+            .await
+        })
     }
 }
 

@@ -35,8 +35,8 @@ mod unasked;
 mod watched;
 mod weight;
 
-pub use connect::{ServerConnector, DetectedProtocol};
-pub use credential::{AuthorizedClient, TokenSource, TokenError};
+pub use connect::{DetectedProtocol, ServerConnector};
+pub use credential::{AuthorizedClient, TokenError, TokenSource};
 pub use demo::demo_server;
 pub use error::{CallError, ConnectError};
 pub use guard::guarded_client;
@@ -46,7 +46,7 @@ pub use http::{http_client, install_tls};
 #[cfg(fuzzing)]
 pub use inbox::{STDIO_KEPT_MAX, stdio_of};
 pub use process::LastOutput;
-pub use progress::{ProgressSink, ProgressMessage};
+pub use progress::{ProgressMessage, ProgressSink};
 pub use session::{ServerInfo, ServerSession};
 pub use unasked::AnswerLimits;
 pub use weight::lighten;

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    allowance::{TokenBucket, RefillRate},
+    allowance::{RefillRate, TokenBucket},
     error::ConnectError,
     lines::{BoundedLine, LineReader},
 };

@@ -1,6 +1,6 @@
 //! Progress of a call: delivers the server's progress messages to their listeners.
 //!
-//! This costs nothing for a call without a listener. A call with a listener carries an [`ProgressSink`] next to its
+//! This costs nothing for a call without a listener. A call with a listener carries a [`ProgressSink`] next to its
 //! message, and on the wire a progress token that is unique on its connection. The transports pass on the
 //! notifications in the order in which they arrive; rmcp would run a task for each notification and lose the
 //! order.
@@ -170,7 +170,10 @@ impl ProgressMessage {
 }
 
 /// Finds the listener for a token. Some servers send a number back as text.
-fn of_token(table: &HashMap<ProgressToken, ProgressListener>, token: &ProgressToken) -> Option<Arc<ProgressSink>> {
+fn of_token(
+    table: &HashMap<ProgressToken, ProgressListener>,
+    token: &ProgressToken,
+) -> Option<Arc<ProgressSink>> {
     let found = table.get(token).or_else(|| match &token.0 {
         RequestId::String(text) => table.get(&ProgressToken(RequestId::Number(text.parse().ok()?))),
         RequestId::Number(_) => None,

@@ -23,7 +23,7 @@ use super::{
     openapi::OpenApiSession,
     pages,
     process::LastOutput,
-    progress::{ProgressSink, ProgressHandle},
+    progress::{ProgressHandle, ProgressSink},
     unasked::UnsolicitedMessages,
 };
 use crate::{name::ToolName, secret::Redactor};
@@ -162,7 +162,9 @@ impl ServerSession {
                 }
                 let mut options = PeerRequestOptions::no_options();
                 if let Some(ear) = ear {
-                    request.extensions.insert(ProgressHandle(Arc::downgrade(ear)));
+                    request
+                        .extensions
+                        .insert(ProgressHandle(Arc::downgrade(ear)));
                     options.meta = self.known.is_modern.then(asks_for_log);
                 }
                 let request = ClientRequest::CallToolRequest(request);

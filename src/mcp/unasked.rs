@@ -3,7 +3,7 @@
 //! A server may send requests, notifications, log lines and junk at any time. rmcp would run a task for each
 //! of them, so they never reach rmcp: the transports pass them to this value instead. Pings and requests are
 //! answered from a bounded queue, a changed tool list sets a flag, and the rest is dropped. All of it counts
-//! against an [`TokenBucket`]. When a server has used it up, its session ends, and the status of the bridge
+//! against a [`TokenBucket`]. When a server has used it up, its session ends, and the status of the bridge
 //! tells why.
 
 use std::{
@@ -23,7 +23,7 @@ use rmcp::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::allowance::{TokenBucket, RefillRate};
+use super::allowance::{RefillRate, TokenBucket};
 
 /// How much a server may send at once and in the long run. A well-behaved server that logs, prints a banner
 /// or reports progress stays far below it.

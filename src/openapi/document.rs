@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Operation, DocumentFlavor, mcpo,
+    DocumentFlavor, Operation, mcpo,
     operation::{PydanticModel, encoded_path, json_text},
 };
 
@@ -151,7 +151,12 @@ fn info(frame: &DocumentMetadata<'_>) -> Value {
 }
 
 /// Writes the servers' descriptions.
-fn tags(frame: &DocumentMetadata<'_>, style: DocumentFlavor, operations: &[&Operation], out: &mut String) {
+fn tags(
+    frame: &DocumentMetadata<'_>,
+    style: DocumentFlavor,
+    operations: &[&Operation],
+    out: &mut String,
+) {
     let used: HashSet<&str> = operations.iter().map(|it| it.bridge_path()).collect();
     let tags: Vec<Value> = frame
         .tags

@@ -10,7 +10,7 @@ mod operation;
 #[cfg(test)]
 mod tests;
 
-pub use document::{RenderedDocument, DocumentMetadata, for_bridge, merged};
+pub use document::{DocumentMetadata, RenderedDocument, for_bridge, merged};
 pub use ids::{OperationIdOwners, mcpo_ids};
 pub use mcpo::available_tools;
-pub use operation::{Operation, DocumentFlavor};
+pub use operation::{DocumentFlavor, Operation};

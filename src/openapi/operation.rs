@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     name::BridgeName,
-    schema::{SchemaFlavor, PublishedSchema, publish_input, publish_output},
+    schema::{PublishedSchema, SchemaFlavor, publish_input, publish_output},
     tool::Tool,
 };
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{
-    RenderedDocument, DocumentMetadata, OperationIdOwners, Operation, DocumentFlavor, available_tools, for_bridge, mcpo_ids, merged,
+    DocumentFlavor, DocumentMetadata, Operation, OperationIdOwners, RenderedDocument,
+    available_tools, for_bridge, mcpo_ids, merged,
 };
 use crate::{
     name::{BridgeName, ToolName},

@@ -7,5 +7,5 @@ mod shares;
 #[cfg(test)]
 mod tests;
 
-pub use rates::{RateLimits, RateLimitError};
-pub use shares::{ByCaller, CallerKey, FairShareError, SharePolicy, FairShare, FairSharePool};
+pub use rates::{RateLimitError, RateLimits};
+pub use shares::{ByCaller, CallerKey, FairShare, FairShareError, FairSharePool, SharePolicy};

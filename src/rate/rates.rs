@@ -4,7 +4,7 @@ use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::clock::DefaultClock;
 
-use super::local::{CallerLimiter, AggregateLimiter};
+use super::local::{AggregateLimiter, CallerLimiter};
 use crate::{auth::Caller, config::Config, name::BridgeName, redis::RedisClient};
 
 /// A rate limit was exceeded.

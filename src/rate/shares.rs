@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::auth::{Caller, AuthenticationMethod};
+use crate::auth::{AuthenticationMethod, Caller};
 
 /// Below this many units any caller may take all: so few cannot be shared fairly.
 const SHARED_FROM: usize = 8;
@@ -121,7 +121,11 @@ impl FairSharePool {
     }
 
     /// Gives a caller an amount, immediately or not at all.
-    pub fn take(self: &Arc<Self>, caller: CallerKey, amount: usize) -> Result<FairShare, FairShareError> {
+    pub fn take(
+        self: &Arc<Self>,
+        caller: CallerKey,
+        amount: usize,
+    ) -> Result<FairShare, FairShareError> {
         self.lock().take(self, caller, amount)?;
         Ok(FairShare {
             shares: Arc::clone(self),
@@ -143,12 +147,21 @@ impl FairSharePool {
 }
 
 impl ShareUsage {
-    fn take(&mut self, shares: &FairSharePool, caller: CallerKey, amount: usize) -> Result<(), FairShareError> {
+    fn take(
+        &mut self,
+        shares: &FairSharePool,
+        caller: CallerKey,
+        amount: usize,
+    ) -> Result<(), FairShareError> {
         let free = shares.max.saturating_sub(self.total);
         let held = self.by_caller.get(&caller).copied().unwrap_or_default();
         if amount > free {
             let is_mostly_own = held.saturating_mul(2) >= self.total && held > 0;
-            return Err(if is_mostly_own { FairShareError::Own } else { FairShareError::All });
+            return Err(if is_mostly_own {
+                FairShareError::Own
+            } else {
+                FairShareError::All
+            });
         }
         if !shares.policy.allows(held, amount, free, shares.max) {
             return Err(FairShareError::Own);
@@ -240,11 +253,17 @@ mod tests {
     fn a_cap_leaves_one_piece_of_any_size() {
         let shares = FairSharePool::new(100, SharePolicy::Capped(40));
         let mut large = shares.take(key("alice"), 60).unwrap();
-        assert_eq!(shares.take(key("alice"), 1).unwrap_err(), FairShareError::Own);
+        assert_eq!(
+            shares.take(key("alice"), 1).unwrap_err(),
+            FairShareError::Own
+        );
         assert_eq!(large.grow(1), Err(FairShareError::Own));
         let mut small = shares.take(key("bob"), 30).unwrap();
         assert_eq!(small.grow(10), Ok(()));
-        assert_eq!(shares.take(key("carol"), 1).unwrap_err(), FairShareError::All);
+        assert_eq!(
+            shares.take(key("carol"), 1).unwrap_err(),
+            FairShareError::All
+        );
         drop(large);
         assert_eq!(small.grow(1), Err(FairShareError::Own));
         drop(small);

@@ -6,10 +6,10 @@ use governor::clock::FakeRelativeClock;
 
 use super::{
     RateLimits,
-    local::{CallerLimiter, AggregateLimiter},
+    local::{AggregateLimiter, CallerLimiter},
 };
 use crate::{
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     config::{self, Config, Environment},
     name::BridgeName,
     redis::RedisClient,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::AuthSources,
     bridge::{BridgePhase, BridgeRegistry},
-    config::{Config, Diagnostic, LoadedConfig, ReloadPlan, ConfigWatcher, in_force, plan},
+    config::{Config, ConfigWatcher, Diagnostic, LoadedConfig, ReloadPlan, in_force, plan},
     name::BridgeName,
     settings::ReloadableSettings,
     telemetry::ReloadCounters,
@@ -198,7 +198,10 @@ impl ConfigReloader {
         let roster = self.registry.roster().clone();
         let mut restarts = Vec::new();
         for bridge in roster.bridges() {
-            if matches!(bridge.status().phase, BridgePhase::BackingOff | BridgePhase::Failed) {
+            if matches!(
+                bridge.status().phase,
+                BridgePhase::BackingOff | BridgePhase::Failed
+            ) {
                 restarts.push(bridge.restart());
                 let name = bridge.name().to_string();
                 applied.kept.retain(|kept| *kept != name);

@@ -111,7 +111,9 @@ fn resource(resource: &mut Map<String, Value>) -> Option<ReplyBlock> {
         && let Some(blob) = resource.get("blob").and_then(Value::as_str)
         && let Ok(page) = BASE64_STANDARD.decode(blob)
     {
-        return Some(ReplyBlock::Page(String::from_utf8_lossy(&page).into_owned()));
+        return Some(ReplyBlock::Page(
+            String::from_utf8_lossy(&page).into_owned(),
+        ));
     }
     data_uri(resource, "blob", "application/octet-stream").map(ReplyBlock::Plain)
 }

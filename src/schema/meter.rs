@@ -82,7 +82,10 @@ impl StepBudget {
 
 /// Runs `work` within a budget, and within the rest of the enclosing budget. Also returns the number of steps
 /// used.
-pub fn within<T>(budget: StepBudget, work: impl FnOnce() -> T) -> (Result<T, StepBudgetError>, u64) {
+pub fn within<T>(
+    budget: StepBudget,
+    work: impl FnOnce() -> T,
+) -> (Result<T, StepBudgetError>, u64) {
     let outer = METER.with(StepMeter::snapshot);
     let steps = budget.steps.min(outer.left);
     METER.with(|meter| meter.begin(&outer, steps, budget));
@@ -313,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_defect_is_not_taken_for_a_spent_budget() {
-        let failed = catch_unwind(|| within(StepBudget::steps(10), || std::panic::panic_any("defect")));
+        let failed =
+            catch_unwind(|| within(StepBudget::steps(10), || std::panic::panic_any("defect")));
         assert!(failed.is_err());
         work(100);
     }

@@ -7,7 +7,7 @@ mod meter;
 mod names;
 mod publish;
 
-pub use arguments::{ArgumentSchema, BODY_VALUES_MAX, CheckEffort, ArgumentError};
+pub use arguments::{ArgumentError, ArgumentSchema, BODY_VALUES_MAX, CheckEffort};
 pub use habits::SchemaFlavor;
 pub use meter::STACK_BYTES;
 #[cfg(fuzzing)]

@@ -244,6 +244,9 @@ mod tests {
             warning.contains("`$0` as `_0`") && warning.ends_with("and 4 more"),
             "{warning}"
         );
-        assert_eq!(ArgumentNames::of(&json!({"properties": {"a": {}}})).warning(), None);
+        assert_eq!(
+            ArgumentNames::of(&json!({"properties": {"a": {}}})).warning(),
+            None
+        );
     }
 }

@@ -95,8 +95,9 @@ impl KnownSecrets {
         for secret in secrets {
             let digest = hasher.hash_one(secret.expose());
             let forms = old.remove(&digest);
-            let forms =
-                forms.unwrap_or_else(|| Arc::new(SecretPatterns::of(&forms::of(secret.expose()), hasher)));
+            let forms = forms.unwrap_or_else(|| {
+                Arc::new(SecretPatterns::of(&forms::of(secret.expose()), hasher))
+            });
             if !forms.is_empty() {
                 self.configured.insert(digest, forms);
             }
@@ -110,7 +111,12 @@ impl KnownSecrets {
     }
 
     /// Remembers a secret.
-    pub(super) fn learn(&mut self, secret: &Secret, giver: &SecretSource, hasher: &RandomState) -> LearnResult {
+    pub(super) fn learn(
+        &mut self,
+        secret: &Secret,
+        giver: &SecretSource,
+        hasher: &RandomState,
+    ) -> LearnResult {
         let digest = hasher.hash_one(secret.expose());
         if self.configured.contains_key(&digest) {
             return LearnResult::Nothing;
@@ -121,7 +127,9 @@ impl KnownSecrets {
         }
         let texts = match giver {
             SecretSource::Ourselves => forms::of(secret.expose()),
-            SecretSource::Stranger { .. } if is_token(secret.expose()) => forms::of_token(secret.expose()),
+            SecretSource::Stranger { .. } if is_token(secret.expose()) => {
+                forms::of_token(secret.expose())
+            }
             SecretSource::Stranger { .. } => return LearnResult::NoToken,
         };
         let forms = Arc::new(SecretPatterns::of(&texts, hasher));

@@ -139,7 +139,12 @@ impl SecretSearch {
     }
 
     /// Adds the secrets that a text reveals.
-    pub(super) fn add_known(&self, text: &[u8], plain: Option<&UnescapedText<'_>>, known: &mut Known) {
+    pub(super) fn add_known(
+        &self,
+        text: &[u8],
+        plain: Option<&UnescapedText<'_>>,
+        known: &mut Known,
+    ) {
         self.anywhere.add_known(text, known);
         if let Some(plain) = plain {
             self.unescaped.add_known(&plain.text, known);
@@ -165,7 +170,10 @@ struct PatternIndex {
 
 impl PatternIndex {
     /// Builds a search for all of these needles.
-    fn new<'a>(needles: impl Iterator<Item = &'a Arc<SearchPattern>>, hasher: &RandomState) -> Self {
+    fn new<'a>(
+        needles: impl Iterator<Item = &'a Arc<SearchPattern>>,
+        hasher: &RandomState,
+    ) -> Self {
         let mut by_end: HashMap<u64, Vec<Arc<SearchPattern>>> = HashMap::new();
         let mut longest = 0;
         for needle in needles {
@@ -267,7 +275,12 @@ impl PatternIndex {
 
     /// Checks again without the table.
     #[cold]
-    fn look_closer(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<SearchPattern>], usize)) {
+    fn look_closer(
+        &self,
+        key: u64,
+        end: usize,
+        tell: &mut impl FnMut(&[Arc<SearchPattern>], usize),
+    ) {
         if let Some(alike) = self.by_end.get(&key) {
             tell(alike, end);
         }

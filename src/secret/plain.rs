@@ -19,7 +19,7 @@ pub(super) struct UnescapedText<'a> {
     pub(super) text: Vec<u8>,
 }
 
-/// The form in which a secret is looked for in a [`UnescapedText`].
+/// The form in which a secret is looked for in an [`UnescapedText`].
 pub(super) fn plain(secret: &str) -> String {
     secret.chars().filter_map(plain_of).collect()
 }

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::{
     Secret,
-    memory::{SecretSource, KnownSecrets, LearnResult},
-    needles::{SecretPatterns, Known, SecretSearch},
+    memory::{KnownSecrets, LearnResult, SecretSource},
+    needles::{Known, SecretPatterns, SecretSearch},
     own::CallerInput,
     plain::UnescapedText,
 };

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    SecretSource, Redactor, Secret,
+    Redactor, Secret, SecretSource,
     memory::{KnownSecrets, LearnResult},
 };
 

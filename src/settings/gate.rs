@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     config::LimitSettings,
-    rate::{CallerKey, FairShareError, SharePolicy, FairShare, FairSharePool},
+    rate::{CallerKey, FairShare, FairShareError, FairSharePool, SharePolicy},
 };
 
 /// The number of places that administrators have when all other places are taken.
@@ -160,7 +160,11 @@ impl RequestPlace {
         self.claim_of(&self.bounds.reserved, caller)
     }
 
-    fn claim_of(&self, places: &Arc<FairSharePool>, caller: CallerKey) -> Result<(), FairShareError> {
+    fn claim_of(
+        &self,
+        places: &Arc<FairSharePool>,
+        caller: CallerKey,
+    ) -> Result<(), FairShareError> {
         let mut state = self.lock();
         if state.place.is_some() {
             return Ok(());

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 pub use address::{below, public_url};
 pub use capacity::{DESCRIPTORS_MAX, connections_max};
-pub use gate::{AdmissionControl, ResponseMemory, PlaceError, RequestPlace, UNCOUNTED_BYTES};
+pub use gate::{AdmissionControl, PlaceError, RequestPlace, ResponseMemory, UNCOUNTED_BYTES};
 
 use self::capacity::requests_max;
 use crate::{
     access::AccessControl,
-    auth::{Authenticator, AuthSources},
+    auth::{AuthSources, Authenticator},
     chat::ChatClient,
     config::Config,
     rate::RateLimits,

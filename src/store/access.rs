@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{GrantRow, GroupRow, KeyRow, MemberRow, Store, StoreError, UserRow, open::ALL, pool::DatabaseTransaction};
+use super::{
+    GrantRow, GroupRow, KeyRow, MemberRow, Store, StoreError, UserRow, open::ALL,
+    pool::DatabaseTransaction,
+};
 
 const MAPPINGS: &str =
     "SELECT group_name, tenant_id FROM group_tenant_mapping ORDER BY group_name, tenant_id";

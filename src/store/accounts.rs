@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::{
     ChangeActor, Store, StoreError,
-    admin::{fits, may_write},
+    admin::may_write,
     open::{ALL, now},
     pool::SqlValue,
+    text_rules::fits,
 };
 use crate::config::DEFAULT_WORKSPACE;
 
@@ -207,7 +208,11 @@ impl Store {
 
     /// Releases a claim after a failed renewal, so that another replica may try. Has no effect if
     /// the claim has expired and another replica has a new one.
-    pub async fn release_refresh(&self, key: &AccountKey, claim: RefreshClaim) -> Result<(), StoreError> {
+    pub async fn release_refresh(
+        &self,
+        key: &AccountKey,
+        claim: RefreshClaim,
+    ) -> Result<(), StoreError> {
         self.bounded(async {
             let [workspace, bridge, subject] = key.values();
             let values = [workspace, bridge, subject, claim.0.into()];

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -14,11 +15,9 @@ use super::{
     changes::record,
     open::{ALL, now},
     pool::{DatabaseTransaction, SqlValue},
+    text_rules::{fits, lower_email, shows},
 };
-use crate::{config::DEFAULT_WORKSPACE, name::is_hidden};
-
-/// The inherited columns are VARCHAR(255).
-const TEXT_MAX: usize = 255;
+use crate::config::DEFAULT_WORKSPACE;
 
 /// The stored spellings of a member's e-mail address. What `lower` treats as equal depends on the
 /// database and its locale, so [`written`] compares again.
@@ -222,7 +221,11 @@ impl Store {
     /// Revokes one grant as listed. Other grants of the group for the bridge stay. Returns false if
     /// there was no such grant. Grants that apply to every workspace are refused as in
     /// [`Store::revoke`].
-    pub async fn revoke_grant(&self, actor: &ChangeActor, grant: &GrantRow) -> Result<bool, StoreError> {
+    pub async fn revoke_grant(
+        &self,
+        actor: &ChangeActor,
+        grant: &GrantRow,
+    ) -> Result<bool, StoreError> {
         let (group, bridge) = (&grant.group, &grant.bridge);
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -296,7 +299,11 @@ impl Store {
 
     /// Removes a group with its members and grants. Returns how many there were of each. Grants of
     /// other workspaces in `bridge_grant` stay, as in [`Store::revoke`].
-    pub async fn delete_group(&self, actor: &ChangeActor, group: &str) -> Result<(u64, u64), StoreError> {
+    pub async fn delete_group(
+        &self,
+        actor: &ChangeActor,
+        group: &str,
+    ) -> Result<(u64, u64), StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
             let members = tx.execute(REMOVE_MEMBERS, &[group.into()]).await?;
@@ -352,7 +359,11 @@ impl Store {
     }
 
     /// Makes a user an administrator. Returns false if they already were one.
-    pub(super) async fn put_admin(&self, tx: &mut DatabaseTransaction, email: &str) -> Result<bool, StoreError> {
+    pub(super) async fn put_admin(
+        &self,
+        tx: &mut DatabaseTransaction,
+        email: &str,
+    ) -> Result<bool, StoreError> {
         let found = written(tx, WRITTEN_ADMIN, &[email.into()], email).await?;
         if found.is_empty() {
             return Ok(tx.execute(ADD_ADMIN, &[email.into()]).await? > 0);
@@ -434,40 +445,6 @@ async fn written(
         .collect())
 }
 
-/// The e-mail address as stored.
-pub(super) fn lower_email(email: &str) -> Result<String, StoreError> {
-    let email = email.to_ascii_lowercase();
-    fits("the e-mail", &email)?;
-    Ok(email)
-}
-
-/// Refuses values that the inherited columns cannot store, before the database does.
-pub(super) fn fits(what: &str, text: &str) -> Result<(), StoreError> {
-    let characters = text.chars().count();
-    if characters > TEXT_MAX {
-        return Err(StoreError::Invalid(format!(
-            "{what} has {characters} characters; at most {TEXT_MAX} can be stored"
-        )));
-    }
-    if text.trim().is_empty() {
-        return Err(StoreError::Invalid(format!("{what} is empty")));
-    }
-    if text.contains('\0') {
-        return Err(StoreError::Invalid(format!("{what} contains a NUL byte")));
-    }
-    Ok(())
-}
-
-/// Refuses a new name that could be mistaken for another one. Existing names can still be removed.
-pub(super) fn shows(what: &str, text: &str) -> Result<(), StoreError> {
-    if text.contains(is_hidden) {
-        return Err(StoreError::Invalid(format!(
-            "{what} {text:?} contains a control, zero-width or text-direction character; type it again"
-        )));
-    }
-    Ok(())
-}
-
 /// A grant as text, for audit records.
 pub(super) fn described(grant: &GrantRow) -> String {
     let mut text = format!("{} {}", grant.group, grant.bridge);
@@ -483,15 +460,10 @@ pub(super) fn described(grant: &GrantRow) -> String {
 
 /// The SHA-256 hash over texts in hex. Each text is preceded by its length.
 pub(super) fn digest(texts: &[&str]) -> String {
-    use std::fmt::Write as _;
     let mut hash = Sha256::new();
     for text in texts {
         hash.update(text.len().to_be_bytes());
         hash.update(text.as_bytes());
     }
-    hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ok = write!(hex, "{byte:02x}").is_ok();
-        hex
-    })
+    HEXLOWER.encode(&hash.finalize())
 }

@@ -3,9 +3,9 @@
 
 use super::{
     Store, StoreError,
-    admin::fits,
     open::{ALL, now},
     pool::{DatabaseTransaction, SqlValue},
+    text_rules::fits,
 };
 
 const SWEEP: &str = "DELETE FROM bridge_file WHERE expires_at <= $1";

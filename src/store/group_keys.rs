@@ -6,8 +6,8 @@
 
 use super::{
     ChangeActor, Store, StoreError,
-    admin::{fits, shows},
     pool::SqlValue,
+    text_rules::{fits, shows},
 };
 use crate::secret::Secret;
 

@@ -3,9 +3,10 @@
 use super::{
     ChangeActor, KeyRow, Store, StoreError,
     access::{MICROS, json},
-    admin::{fits, may_write, shows},
+    admin::may_write,
     open::now,
     pool::SqlValue,
+    text_rules::{fits, shows},
 };
 
 const ADD: &str = "INSERT INTO bridge_key \

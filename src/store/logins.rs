@@ -3,9 +3,9 @@
 use super::{
     Store, StoreError,
     accounts::short_enough,
-    admin::fits,
     open::now,
     pool::{DatabaseTransaction, SqlValue},
+    text_rules::fits,
 };
 
 /// The maximum number of logins in progress. Each was started by a known user and expires within
@@ -41,7 +41,11 @@ fn listed(bridge: &str) -> String {
 }
 
 /// Removes all tickets of an account but the newest ones.
-async fn keep_tickets(tx: &mut DatabaseTransaction, prefix: &str, newest: i64) -> Result<u64, StoreError> {
+async fn keep_tickets(
+    tx: &mut DatabaseTransaction,
+    prefix: &str,
+    newest: i64,
+) -> Result<u64, StoreError> {
     let length = i64::try_from(prefix.len()).unwrap_or(i64::MAX);
     let values = [length.into(), prefix.into(), newest.into()];
     tx.execute(SWEEP_TICKETS, &values).await

@@ -4,7 +4,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
-    StoreHealth, Store, StoreError,
+    Store, StoreError, StoreHealth,
     open::now,
     pool::{DatabaseTarget, DatabaseTransaction, create_file},
 };

@@ -31,7 +31,7 @@ pub use directory::{DirectoryUser, UserDirectory};
 pub use error::StoreError;
 pub use files::{FileBounds, FileOwner, FileRow};
 pub use group_keys::{EndpointRow, GroupKeyName, GroupKeyRow};
-pub use open::{StoreHealth, Store};
+pub use open::{Store, StoreHealth};
 pub use record::{CallFilter, CallRecord, ChangeFilter, ChangeRecord};
 pub use rows::{ChangeActor, GrantRow, GroupRow, KeyRow, MemberRow, UserRow};
 
@@ -39,3 +39,4 @@ pub use rows::{ChangeActor, GrantRow, GroupRow, KeyRow, MemberRow, UserRow};
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod text_rules;

@@ -90,7 +90,9 @@ impl Store {
             was_warned: AtomicBool::new(false),
             copies_told: ArcSwap::default(),
             doubt: Notify::new(),
-            health: ArcSwap::from_pointee(StoreHealth::Disconnected("not connected yet".to_owned())),
+            health: ArcSwap::from_pointee(StoreHealth::Disconnected(
+                "not connected yet".to_owned(),
+            )),
             tried: CancellationToken::new(),
             version: AtomicU64::new(0),
             accounts: watch::Sender::new(0),
@@ -205,7 +207,11 @@ impl Store {
 
     /// Restricts the rest of a transaction to the rows of a workspace; [`ALL`] means all of them.
     /// From here on the inherited tables may be inaccessible.
-    pub(super) async fn scope(&self, tx: &mut DatabaseTransaction, workspace: &str) -> Result<(), StoreError> {
+    pub(super) async fn scope(
+        &self,
+        tx: &mut DatabaseTransaction,
+        workspace: &str,
+    ) -> Result<(), StoreError> {
         if tx.is_sqlite() {
             return Ok(());
         }
@@ -221,7 +227,10 @@ impl Store {
     }
 
     /// Begins a transaction that only reads the rows of a workspace.
-    pub(super) async fn begin_reading(&self, workspace: &str) -> Result<DatabaseTransaction, StoreError> {
+    pub(super) async fn begin_reading(
+        &self,
+        workspace: &str,
+    ) -> Result<DatabaseTransaction, StoreError> {
         let mut tx = match &self.read {
             // A plain BEGIN does not take the write lock.
             DatabasePool::Sqlite(pool) => DatabaseTransaction::Sqlite(pool.begin().await?),

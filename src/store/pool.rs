@@ -84,11 +84,16 @@ impl DatabaseTarget {
 
     /// Creates a pool, which connects when it is first used. `setup` runs on each new PostgreSQL
     /// connection, with the statement timeout in milliseconds as its only value.
-    pub(super) fn pool(&self, connections: u32, timeout: Duration, setup: &'static str) -> DatabasePool {
+    pub(super) fn pool(
+        &self,
+        connections: u32,
+        timeout: Duration,
+        setup: &'static str,
+    ) -> DatabasePool {
         match self {
-            Self::Sqlite(options) => {
-                DatabasePool::Sqlite(pool_options(connections, timeout).connect_lazy_with(options.clone()))
-            }
+            Self::Sqlite(options) => DatabasePool::Sqlite(
+                pool_options(connections, timeout).connect_lazy_with(options.clone()),
+            ),
             Self::Postgres(options) => {
                 let limit = timeout.as_millis().max(1).to_string();
                 DatabasePool::Postgres(
@@ -217,12 +222,12 @@ macro_rules! bound {
         for value in $values {
             value.check()?;
             query = match value {
-                Value::Text(text) => query.bind(text.as_ref()),
-                Value::OptText(text) => query.bind(text.as_deref()),
-                Value::Int(number) => query.bind(*number),
-                Value::OptInt(number) => query.bind(*number),
-                Value::Bool(yes) => query.bind(*yes),
-                Value::Bytes(bytes) => query.bind(*bytes),
+                SqlValue::Text(text) => query.bind(text.as_ref()),
+                SqlValue::OptText(text) => query.bind(text.as_deref()),
+                SqlValue::Int(number) => query.bind(*number),
+                SqlValue::OptInt(number) => query.bind(*number),
+                SqlValue::Bool(yes) => query.bind(*yes),
+                SqlValue::Bytes(bytes) => query.bind(*bytes),
             };
         }
         query
@@ -235,8 +240,10 @@ pub(super) trait DatabaseRow:
 {
 }
 
-impl<T> DatabaseRow for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
-{}
+impl<T> DatabaseRow for T where
+    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
 
 impl DatabasePool {
     /// All rows of a query.
@@ -287,7 +294,9 @@ impl DatabasePool {
     /// fail half way.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         Ok(match self {
-            Self::Sqlite(pool) => DatabaseTransaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite(pool) => {
+                DatabaseTransaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)
+            }
             Self::Postgres(pool) => DatabaseTransaction::Postgres(pool.begin().await?),
         })
     }

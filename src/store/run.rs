@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{StoreHealth, Store, StoreError, pool::DatabaseTarget, seed};
+use super::{Store, StoreError, StoreHealth, pool::DatabaseTarget, seed};
 use crate::config;
 
 /// The notification channel of the triggers (migration 3).
@@ -114,7 +114,10 @@ impl Store {
     }
 
     /// One attempt to connect, migrate, seed and listen.
-    async fn connect(&self, access: &config::AccessSettings) -> Result<WatchConnection, StoreError> {
+    async fn connect(
+        &self,
+        access: &config::AccessSettings,
+    ) -> Result<WatchConnection, StoreError> {
         if let DatabaseTarget::Postgres(options) = &self.target {
             // The pool retries a refused connection until its timeout and hides the reason.
             self.within(self.timeout, async {
@@ -249,7 +252,10 @@ struct ChangeCounters {
 }
 
 /// Checks the file. Reads the generation counters if it changed.
-async fn look(connection: &mut SqliteConnection, seen: Option<ChangeCounters>) -> Result<ChangeCounters, sqlx::Error> {
+async fn look(
+    connection: &mut SqliteConnection,
+    seen: Option<ChangeCounters>,
+) -> Result<ChangeCounters, sqlx::Error> {
     let (file,): (i64,) = sqlx::query_as("PRAGMA data_version")
         .fetch_one(&mut *connection)
         .await?;

@@ -5,11 +5,12 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     ChangeActor, GrantRow, Store, StoreError,
-    admin::{described, digest, fits, lower_email, tools_of},
+    admin::{described, digest, tools_of},
     calls::no_nul,
     changes::record,
     open::{ALL, now},
     pool::DatabaseTransaction,
+    text_rules::{fits, lower_email},
 };
 use crate::config::{self, DEFAULT_WORKSPACE};
 
@@ -76,7 +77,11 @@ impl Store {
     }
 
     /// Writes the lines into their tables. Returns whether any of them was new.
-    async fn put_seeds(&self, tx: &mut DatabaseTransaction, seeds: &[SeedEntry]) -> Result<bool, StoreError> {
+    async fn put_seeds(
+        &self,
+        tx: &mut DatabaseTransaction,
+        seeds: &[SeedEntry],
+    ) -> Result<bool, StoreError> {
         let everywhere = author(ALL);
         // Write the inherited tables first: a scoped transaction may not be able to use them.
         let (narrowed, inherited): (Vec<_>, Vec<_>) =
@@ -115,7 +120,10 @@ fn author(workspace: &str) -> ChangeActor {
 }
 
 /// Marks the lines as seeded. Returns those that no other replica has seeded in the meantime.
-async fn mark(tx: &mut DatabaseTransaction, seeds: Vec<SeedEntry>) -> Result<Vec<SeedEntry>, StoreError> {
+async fn mark(
+    tx: &mut DatabaseTransaction,
+    seeds: Vec<SeedEntry>,
+) -> Result<Vec<SeedEntry>, StoreError> {
     let mut ours = Vec::with_capacity(seeds.len());
     for seed in seeds {
         let values = [

@@ -54,9 +54,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct VisibleFields(Arc<Mutex<Vec<u8>>>);
+    struct Shown(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for VisibleFields {
+    impl io::Write for Shown {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             shown.extend_from_slice(bytes);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_our_colors_and_none_of_strangers() {
-        let shown = VisibleFields::default();
+        let shown = Shown::default();
         let writer = shown.clone();
         let subscriber = fmt()
             .with_ansi(true)

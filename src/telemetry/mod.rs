@@ -21,7 +21,7 @@ pub use self::{
     panics::clean_panics,
     processes::{ProcessGroupUsage, by_group, myself},
     reloads::ReloadCounters,
-    tally::{BOUNDS, ToolOutcomes, BridgeCounters},
+    tally::{BOUNDS, BridgeCounters, ToolOutcomes},
     trace::{CalledTool, RequestSpan, RequestTracer},
 };
 use self::{fields::PlainFields, writer::EventWriterFactory};

@@ -130,7 +130,11 @@ impl Vault {
     }
 
     /// Opens a text of [`Vault::seal_text`].
-    pub fn open_text(&self, place: &ValueLocation<'_>, sealed: &str) -> Result<Secret, DecryptError> {
+    pub fn open_text(
+        &self,
+        place: &ValueLocation<'_>,
+        sealed: &str,
+    ) -> Result<Secret, DecryptError> {
         let sealed = URL_SAFE_NO_PAD
             .decode(sealed)
             .map_err(|_| DecryptError::Malformed)?;

@@ -62,7 +62,7 @@ fn a_wrong_path_or_name_is_found() {
         "`Bridge::call`",
         "`Bridge::call()`",
         "`ErrorCode::Busy`",
-        "`Lifecycle::soft`",
+        "`ProcessLifecycle::soft`",
         "`bridge::Bridge`",
         "`plan()`",
         "`config::plan()`",

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use super::{bridge, caller, enforced, row};
 use crate::{
     access::{AccessControl, Permissions},
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     config::Config,
     store::{ChangeActor, Store, StoreError, testing},
 };
@@ -283,7 +283,11 @@ async fn only_ascii_letters_have_a_case() {
             .add_member(&operator(), "mike@x.example", "team")
             .await
             .unwrap();
-        let mike = Caller::user(None, Some("mi\u{212a}e@x.example"), AuthenticationMethod::Session);
+        let mike = Caller::user(
+            None,
+            Some("mi\u{212a}e@x.example"),
+            AuthenticationMethod::Session,
+        );
         assert_eq!(rule(&access, mike, "wiki").await.unwrap(), "no_grant");
     }
 }

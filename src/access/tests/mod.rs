@@ -12,10 +12,10 @@ use super::{
     AccessControl, AccessRule, Permissions,
     gather::GroupSettings,
     policy::AccessPolicy,
-    view::{GroupSource, CallerMembership},
+    view::{CallerMembership, GroupSource},
 };
 use crate::{
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     config::{Config, Environment},
     name::BridgeName,
     store::{GrantRow, StoreError},
@@ -87,7 +87,9 @@ fn caller(proof: AuthenticationMethod) -> Caller {
 /// A caller in these groups, with these grants.
 fn view(config: &Config, grants: &[&str], groups: &[&str], caller: Caller) -> Permissions {
     let rules = Arc::new(GroupSettings::of(config));
-    let policy = Arc::new(AccessPolicy::compile(grants.iter().map(|it| row(it)).collect()));
+    let policy = Arc::new(AccessPolicy::compile(
+        grants.iter().map(|it| row(it)).collect(),
+    ));
     let groups: Vec<Arc<str>> = groups.iter().map(|it| Arc::from(*it)).collect();
     let own = groups.iter().map(|it| (it, GroupSource::Table));
     let standing = Arc::new(CallerMembership::new(&rules, &policy, own, false));
@@ -190,7 +192,12 @@ fn the_decision_table() {
     let mut wrong = Vec::new();
     for &(groups, on, wanted, rule) in DECISIONS {
         let groups: Vec<&str> = groups.split_whitespace().collect();
-        let view = view(&config, &grants, &groups, caller(AuthenticationMethod::Session));
+        let view = view(
+            &config,
+            &grants,
+            &groups,
+            caller(AuthenticationMethod::Session),
+        );
         let (on, wanted) = (bridge(on), tool(wanted));
         let decided = view.authorize(&on, &wanted);
         let allowed = decided.is_ok();
@@ -251,7 +258,12 @@ fn a_bridge_is_visible_to_callers_who_may_use_any_of_its_tools() {
         (vec!["nobody"], false, false, false),
         (vec!["MCP-Admin"], true, true, true),
     ] {
-        let view = view(&config, &grants, &groups, caller(AuthenticationMethod::Session));
+        let view = view(
+            &config,
+            &grants,
+            &groups,
+            caller(AuthenticationMethod::Session),
+        );
         let wiki = bridge("wiki");
         assert_eq!(view.enter(&wiki).is_ok(), any, "{groups:?}");
         assert_eq!(view.enter_for(&wiki, "page_x").is_ok(), page, "{groups:?}");
@@ -261,7 +273,12 @@ fn a_bridge_is_visible_to_callers_who_may_use_any_of_its_tools() {
 
 #[test]
 fn a_grant_is_for_one_tool() {
-    let view = view(&enforced(), &["g wiki"], &["g"], caller(AuthenticationMethod::Session));
+    let view = view(
+        &enforced(),
+        &["g wiki"],
+        &["g"],
+        caller(AuthenticationMethod::Session),
+    );
     let grant = view
         .authorize(&bridge("wiki"), &tool("make=page_new"))
         .unwrap();
@@ -300,11 +317,21 @@ fn who_may_administer() {
     let config = enforced();
     for (groups, proof, is_marked, is_admin) in [
         (vec![], AuthenticationMethod::Session, false, false),
-        (vec!["MCP-Admin"], AuthenticationMethod::Session, false, true),
+        (
+            vec!["MCP-Admin"],
+            AuthenticationMethod::Session,
+            false,
+            true,
+        ),
         (vec![], AuthenticationMethod::Session, true, true),
         (vec![], AuthenticationMethod::ApiKey, false, false),
         (vec!["MCP-Admin"], AuthenticationMethod::ApiKey, false, true),
-        (vec!["MCP-Admin"], AuthenticationMethod::Anonymous, true, false),
+        (
+            vec!["MCP-Admin"],
+            AuthenticationMethod::Anonymous,
+            true,
+            false,
+        ),
     ] {
         let by_proof = Caller {
             is_admin: is_marked,
@@ -338,7 +365,10 @@ async fn a_caller_who_needs_no_table_does_not_wait_for_one() {
         let rule = view.explain(&bridge("wiki"), None).rule.to_string();
         Ok::<_, StoreError>(rule)
     };
-    for proof in [AuthenticationMethod::ApiKey, AuthenticationMethod::Anonymous] {
+    for proof in [
+        AuthenticationMethod::ApiKey,
+        AuthenticationMethod::Anonymous,
+    ] {
         let free = rule(&open, Caller::named("x", proof)).await;
         assert_eq!(free.unwrap(), "open", "{proof:?}");
         let asked = rule(&bound, Caller::named("x", proof)).await;

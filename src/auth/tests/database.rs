@@ -13,7 +13,7 @@ use crate::{
     config::{self, DatabaseUrl, GatewaySettings, IssuerSettings},
     redis::RedisClient,
     store::{
-        UserDirectory, Store, StoreError,
+        Store, StoreError, UserDirectory,
         testing::{self, Base, Generation},
     },
 };
@@ -73,7 +73,10 @@ fn header_of(user: &str, email: Option<&str>, role: &str) -> String {
     hs256(JWT_SECRET, &claims)
 }
 
-async fn verdict(proofs: &Authenticator, authorization: &str) -> Result<Arc<Caller>, AuthenticationError> {
+async fn verdict(
+    proofs: &Authenticator,
+    authorization: &str,
+) -> Result<Arc<Caller>, AuthenticationError> {
     ask(proofs, &[("authorization", authorization)], None).await
 }
 
@@ -412,7 +415,10 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
     }
     // A key needs no database, and a forged token is refused without a query.
     let forged = bearer(&hs256("other", &json!({"id": "u-bob"})));
-    assert_eq!(verdict(&proofs, &forged).await.unwrap_err(), AuthenticationError::Token);
+    assert_eq!(
+        verdict(&proofs, &forged).await.unwrap_err(),
+        AuthenticationError::Token
+    );
     assert_eq!(
         &*verdict(&proofs, "Bearer chat-key").await.unwrap().id,
         "chat"
@@ -448,7 +454,10 @@ async fn a_slow_store_keeps_callers_waiting_only_briefly() {
     let start = Instant::now();
     let all = (0..200).map(|_| verdict(&proofs, "Bearer stored"));
     for found in futures::future::join_all(all).await {
-        assert!(matches!(found, Err(AuthenticationError::Store(_))), "{found:?}");
+        assert!(
+            matches!(found, Err(AuthenticationError::Store(_))),
+            "{found:?}"
+        );
     }
     let took = start.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");

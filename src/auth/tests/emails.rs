@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    oidc::{Pair, Provider, caller, issuer, trusting},
+    issuer::{Pair, Provider, issuer},
+    oidc::{caller, trusting},
     *,
 };
 use crate::config::IssuerSettings;

@@ -163,7 +163,11 @@ async fn the_gateway_and_credentials_must_agree() {
     check(&behind(gateway(&["10.0.0.0/8"], None)), PEER, &cases).await;
     // From others, the headers are ignored.
     let cases: Vec<Case<'_>> = vec![
-        ("a key", vec![team, ANN], Ok(("team", AuthenticationMethod::ApiKey))),
+        (
+            "a key",
+            vec![team, ANN],
+            Ok(("team", AuthenticationMethod::ApiKey)),
+        ),
         (
             "a wrong key",
             vec![("authorization", "Bearer x"), ANN],
@@ -174,7 +178,11 @@ async fn the_gateway_and_credentials_must_agree() {
             vec![ANN, ANN],
             Err(AuthenticationError::Repeated("x-user-email".to_owned())),
         ),
-        ("no user", vec![("x-user-email", "")], Err(AuthenticationError::Missing)),
+        (
+            "no user",
+            vec![("x-user-email", "")],
+            Err(AuthenticationError::Missing),
+        ),
     ];
     check(
         &behind(gateway(&["10.0.0.0/8"], None)),
@@ -195,7 +203,11 @@ async fn others_may_be_anonymous() {
     let caller = ask(&proofs, &[], Some("9.9.9.9")).await.unwrap();
     assert_eq!(caller.proof, AuthenticationMethod::Anonymous);
     let refusal = ask(&proofs, &[ANN], Some("9.9.9.9")).await.unwrap_err();
-    assert_eq!(refusal, AuthenticationError::Untrusted, "who names a user means one");
+    assert_eq!(
+        refusal,
+        AuthenticationError::Untrusted,
+        "who names a user means one"
+    );
     let caller = ask(&proofs, &[ANN], PEER).await.unwrap();
     assert_eq!(caller.proof, AuthenticationMethod::Gateway);
 }

@@ -70,6 +70,7 @@ async fn check_all(
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn nothing_is_tried_after_credentials_that_do_not_hold() {
     let good = signed_header(&json!({}));
     let valid: Vec<(&str, Sent<'_>)> = vec![
@@ -88,7 +89,11 @@ async fn nothing_is_tried_after_credentials_that_do_not_hold() {
     let authorization = |value| vec![("authorization", value)];
     let own = ("authorization", "Bearer own-key");
     let broken: Vec<(&str, Sent<'_>, AuthenticationError)> = vec![
-        ("a wrong key", authorization("Bearer no"), AuthenticationError::Key),
+        (
+            "a wrong key",
+            authorization("Bearer no"),
+            AuthenticationError::Key,
+        ),
         (
             "a wrong `sk-` key",
             authorization("Bearer sk-1"),
@@ -99,16 +104,32 @@ async fn nothing_is_tried_after_credentials_that_do_not_hold() {
             authorization("Basic dTpwdw=="),
             AuthenticationError::Password,
         ),
-        ("no base64", authorization("Basic ?"), AuthenticationError::Format),
-        ("no scheme", authorization("own-key"), AuthenticationError::Scheme),
+        (
+            "no base64",
+            authorization("Basic ?"),
+            AuthenticationError::Format,
+        ),
+        (
+            "no scheme",
+            authorization("own-key"),
+            AuthenticationError::Scheme,
+        ),
         (
             "another scheme",
             authorization("Digest own-key"),
             AuthenticationError::Scheme,
         ),
         ("a blank", authorization(""), AuthenticationError::Missing),
-        ("no key", authorization("Bearer"), AuthenticationError::Scheme),
-        ("not ASCII", authorization("Bearer ö"), AuthenticationError::Missing),
+        (
+            "no key",
+            authorization("Bearer"),
+            AuthenticationError::Scheme,
+        ),
+        (
+            "not ASCII",
+            authorization("Bearer ö"),
+            AuthenticationError::Missing,
+        ),
         (
             "a good one, twice",
             vec![own, own],
@@ -119,13 +140,21 @@ async fn nothing_is_tried_after_credentials_that_do_not_hold() {
             vec![own, ("authorization", "Bearer no")],
             AuthenticationError::Repeated("authorization".to_owned()),
         ),
-        ("a forged session", authorization(&forged), AuthenticationError::Token),
+        (
+            "a forged session",
+            authorization(&forged),
+            AuthenticationError::Token,
+        ),
         (
             "an expired session",
             authorization(&expired),
             AuthenticationError::Expired,
         ),
-        ("a foreign token", authorization(&foreign), AuthenticationError::Issuer),
+        (
+            "a foreign token",
+            authorization(&foreign),
+            AuthenticationError::Issuer,
+        ),
         (
             "a cookie of no token",
             vec![("cookie", "token=x")],
@@ -170,7 +199,11 @@ async fn nothing_is_tried_after_headers_that_do_not_hold() {
         ("forged", jwt(&forged), AuthenticationError::Token),
         ("expired", jwt(&expired), AuthenticationError::Expired),
         ("pending", jwt(&pending), AuthenticationError::Pending),
-        ("another audience", jwt(&elsewhere), AuthenticationError::Token),
+        (
+            "another audience",
+            jwt(&elsewhere),
+            AuthenticationError::Token,
+        ),
         (
             "blank",
             jwt(""),
@@ -192,7 +225,11 @@ async fn nothing_is_tried_after_headers_that_do_not_hold() {
     ];
     let secret = "x-gateway-secret";
     let broken: Vec<(&str, Sent<'_>, AuthenticationError)> = vec![
-        ("wrong", vec![(secret, "no")], AuthenticationError::Untrusted),
+        (
+            "wrong",
+            vec![(secret, "no")],
+            AuthenticationError::Untrusted,
+        ),
         ("blank", vec![(secret, "")], AuthenticationError::Untrusted),
         (
             "twice",
@@ -215,8 +252,16 @@ async fn a_forwarder_that_names_a_user_badly_is_not_the_caller() {
     let email = "x-user-email";
     let name = AuthenticationError::Header(email.to_owned());
     let cases: Vec<Case<'_>> = vec![
-        ("no user", vec![chat], Ok(("chat", AuthenticationMethod::ApiKey))),
-        ("blank", vec![chat, (email, "")], Err(AuthenticationError::NoUser)),
+        (
+            "no user",
+            vec![chat],
+            Ok(("chat", AuthenticationMethod::ApiKey)),
+        ),
+        (
+            "blank",
+            vec![chat, (email, "")],
+            Err(AuthenticationError::NoUser),
+        ),
         (
             "blank id",
             vec![chat, ("x-openwebui-user-id", " ")],
@@ -240,7 +285,10 @@ async fn a_forwarder_that_names_a_user_badly_is_not_the_caller() {
         (
             "another letter",
             vec![chat, (email, "mi\u{212a}e@example.org")],
-            Ok(("mi\u{212a}e@example.org", AuthenticationMethod::ForwardedHeaders)),
+            Ok((
+                "mi\u{212a}e@example.org",
+                AuthenticationMethod::ForwardedHeaders,
+            )),
         ),
     ];
     check(&proofs, None, &cases).await;
@@ -304,6 +352,10 @@ async fn credentials_may_be_for_the_gateway_alone() {
         ("not named", vec![basic], Err(AuthenticationError::Password)),
     ];
     check(&proofs, PEER, &cases).await;
-    let cases: Vec<Case<'_>> = vec![("not the gateway", vec![basic, ann], Err(AuthenticationError::Password))];
+    let cases: Vec<Case<'_>> = vec![(
+        "not the gateway",
+        vec![basic, ann],
+        Err(AuthenticationError::Password),
+    )];
     check(&proofs, Some("9.9.9.9"), &cases).await;
 }

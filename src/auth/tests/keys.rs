@@ -26,7 +26,8 @@ fn sha2_of(text: &str) -> [u8; 32] {
 }
 
 const CHAT: (&str, &str) = ("authorization", "Bearer chat-key");
-const ANN: (&str, AuthenticationMethod) = ("ann@example.org", AuthenticationMethod::ForwardedHeaders);
+const ANN: (&str, AuthenticationMethod) =
+    ("ann@example.org", AuthenticationMethod::ForwardedHeaders);
 
 #[tokio::test]
 async fn a_key_is_the_caller_in_every_form() {
@@ -58,7 +59,11 @@ async fn a_key_is_the_caller_in_every_form() {
             Err(AuthenticationError::Key),
         ),
         ("nothing", vec![], Err(AuthenticationError::Missing)),
-        ("blank", vec![("authorization", "")], Err(AuthenticationError::Missing)),
+        (
+            "blank",
+            vec![("authorization", "")],
+            Err(AuthenticationError::Missing),
+        ),
         (
             "no text",
             vec![("authorization", "Bearer \u{fc}")],
@@ -104,7 +109,11 @@ async fn a_key_is_the_caller_in_every_form() {
 async fn a_forwarder_vouches_for_the_user_beside_its_key() {
     let templated = |value| vec![CHAT, ("x-user-email", value)];
     let cases: Vec<Case<'_>> = vec![
-        ("alone", vec![CHAT], Ok(("chat", AuthenticationMethod::ApiKey))),
+        (
+            "alone",
+            vec![CHAT],
+            Ok(("chat", AuthenticationMethod::ApiKey)),
+        ),
         ("blank", templated(" "), Err(AuthenticationError::NoUser)),
         ("templated", templated("ann@example.org"), Ok(ANN)),
         ("case of letters", templated(" Ann@Example.ORG "), Ok(ANN)),
@@ -295,7 +304,11 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
             vec![CHAT, ("x-user-email", "ann@example.org")],
             Ok(ANN),
         ),
-        ("no user", vec![CHAT], Ok(("chat", AuthenticationMethod::ApiKey))),
+        (
+            "no user",
+            vec![CHAT],
+            Ok(("chat", AuthenticationMethod::ApiKey)),
+        ),
         (
             "a key that does not forward",
             vec![("authorization", "Bearer own-key"), jwt],

@@ -4,6 +4,7 @@ mod database;
 mod emails;
 mod gateway;
 mod holds;
+mod issuer;
 mod keys;
 mod oidc;
 mod sessions;
@@ -24,11 +25,14 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Caller, RequestCredentials, AuthenticationMethod, Authenticator, AuthenticationError, AuthSources};
+use super::{
+    AuthSources, AuthenticationError, AuthenticationMethod, Authenticator, Caller,
+    RequestCredentials,
+};
 use crate::{
     config::{
-        AccessSettings, AnonymousAccess, ApiKey, AuditSettings, Config, Flavor, IdentitySettings, ApiKeyValue, LimitSettings, OpenWebUiSettings,
-        ServerSettings, TelemetrySettings,
+        AccessSettings, AnonymousAccess, ApiKey, ApiKeyValue, AuditSettings, Config, Flavor,
+        IdentitySettings, LimitSettings, OpenWebUiSettings, ServerSettings, TelemetrySettings,
     },
     secret::Secret,
 };

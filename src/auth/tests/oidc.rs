@@ -1,135 +1,16 @@
 //! Bearer tokens of OpenID issuers, with real keys and a real server.
 
-use std::sync::Mutex;
-
 use axum::{Json, Router, routing::get};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use jsonwebtoken::jwk::Jwk;
 use serde_json::json;
 
-use super::*;
+use super::{
+    issuer::{Pair, Provider, issuer},
+    *,
+};
 use crate::{
     auth::issuer_keys::{IssuerKeyCache, KeyFetchIntervals},
     config::IssuerSettings,
 };
-
-/// A private key and the public key that its issuer publishes.
-#[derive(Clone)]
-pub(super) struct Pair {
-    algorithm: Algorithm,
-    key: EncodingKey,
-    pub(super) jwk: Value,
-}
-
-impl Pair {
-    fn new(kid: &str, algorithm: Algorithm, key: EncodingKey) -> Self {
-        let jwk = Jwk::from_encoding_key(&key, algorithm).unwrap();
-        let mut jwk = serde_json::to_value(jwk).unwrap();
-        jwk["kid"] = json!(kid);
-        jwk["use"] = json!("sig");
-        Self {
-            algorithm,
-            key,
-            jwk,
-        }
-    }
-
-    fn ec(kid: &str) -> Self {
-        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        let key = EncodingKey::from_ec_der(&pair.serialize_der());
-        Self::new(kid, Algorithm::ES256, key)
-    }
-
-    fn ec384(kid: &str) -> Self {
-        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
-        let key = EncodingKey::from_ec_der(&pair.serialize_der());
-        Self::new(kid, Algorithm::ES384, key)
-    }
-
-    /// An Ed25519 key. Any 32 bytes are a valid key, after a prefix of 16 bytes (RFC 8410 §7).
-    pub(super) fn ed(kid: &str) -> Self {
-        let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
-        der.extend_from_slice(&rand::random::<[u8; 32]>());
-        Self::new(kid, Algorithm::EdDSA, EncodingKey::from_ed_der(&der))
-    }
-
-    /// This key was created only for these tests. Creating one is slow without optimization.
-    fn rsa(kid: &str, algorithm: Algorithm) -> Self {
-        let text: String = include_str!("rsa_test_key.der.b64")
-            .split_whitespace()
-            .collect();
-        let key = EncodingKey::from_rsa_der(&STANDARD.decode(text).unwrap());
-        Self::new(kid, algorithm, key)
-    }
-
-    pub(super) fn sign(&self, claims: &Value) -> String {
-        let mut header = Header::new(self.algorithm);
-        header.kid = self.jwk["kid"].as_str().map(str::to_owned);
-        encode(&header, claims, &self.key).unwrap()
-    }
-}
-
-/// An issuer whose keys can be changed.
-pub(super) struct Provider {
-    pub(super) stand: Stand,
-    published: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Provider {
-    pub(super) async fn serve(address: &str, keys: Vec<Value>) -> Self {
-        let published = Arc::new(Mutex::new(keys));
-        let shown = Arc::clone(&published);
-        let name = Arc::new(Mutex::new(String::new()));
-        let own = Arc::clone(&name);
-        let router = Router::new()
-            .route(
-                "/realm/.well-known/openid-configuration",
-                get(move || async move {
-                    let own = own.lock().unwrap().clone();
-                    Json(json!({"issuer": own, "jwks_uri": format!("{own}/keys")}))
-                }),
-            )
-            .route(
-                "/realm/keys",
-                get(move || async move { Json(json!({"keys": *shown.lock().unwrap()})) }),
-            );
-        let stand = Stand::serve(address, router).await;
-        *name.lock().unwrap() = stand.url("/realm").to_string();
-        Self { stand, published }
-    }
-
-    fn publish(&self, keys: Vec<Value>) {
-        *self.published.lock().unwrap() = keys;
-    }
-
-    pub(super) fn claims(&self, changes: Value) -> Value {
-        let mut claims = json!({
-            "iss": self.stand.url("/realm"), "aud": "bridge", "sub": "s1",
-            "email": "Ann@Example.org", "email_verified": true, "exp": at(300), "iat": at(0), "tid": "acme",
-        });
-        let Value::Object(changes) = changes else {
-            panic!("an object")
-        };
-        for (name, value) in changes {
-            claims[name] = value;
-        }
-        claims
-    }
-}
-
-pub(super) fn issuer(url: url::Url) -> IssuerSettings {
-    let all = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
-    IssuerSettings {
-        name: "realm".to_owned(),
-        issuer: url,
-        audiences: all(&["bridge", "api://bridge"]),
-        jwks_url: None,
-        email_claims: all(&["email", "preferred_username", "upn"]),
-        groups_claims: all(&["groups", "roles"]),
-        workspace_claim: "tid".to_owned(),
-        emails_verified: false,
-    }
-}
 
 pub(super) fn trusting(issuer: IssuerSettings, sources: AuthSources) -> Authenticator {
     let identity = IdentitySettings {
@@ -153,11 +34,15 @@ fn paced(pace: KeyFetchIntervals) -> AuthSources {
     }
 }
 
-pub(super) async fn caller(proofs: &Authenticator, token: &str) -> Result<Arc<Caller>, AuthenticationError> {
+pub(super) async fn caller(
+    proofs: &Authenticator,
+    token: &str,
+) -> Result<Arc<Caller>, AuthenticationError> {
     ask(proofs, &[("authorization", &bearer(token))], None).await
 }
 
-const SILENT: AuthenticationError = AuthenticationError::Unavailable("the issuer of the token is not responding");
+const SILENT: AuthenticationError =
+    AuthenticationError::Unavailable("the issuer of the token is not responding");
 
 #[tokio::test]
 async fn tokens_of_every_kind_of_key_are_accepted() {
@@ -175,7 +60,10 @@ async fn tokens_of_every_kind_of_key_are_accepted() {
         let found = caller(&proofs, &pair.sign(&provider.claims(json!({}))))
             .await
             .unwrap();
-        assert_eq!((&*found.id, found.proof), ("ann@example.org", AuthenticationMethod::Oidc));
+        assert_eq!(
+            (&*found.id, found.proof),
+            ("ann@example.org", AuthenticationMethod::Oidc)
+        );
         assert_eq!(&*found.workspace, "acme");
         // Without a key ID, every suitable key is tried.
         let claims = provider.claims(json!({"aud": ["x", "api://bridge"]}));
@@ -226,9 +114,21 @@ async fn bad_tokens_are_refused() {
     let logout = json!({"alg": "ES256", "typ": "logout+jwt", "kid": "e"});
     let table = [
         ("forged", foreign.sign(&claims), AuthenticationError::Token),
-        ("expired", with(json!({"exp": at(-61)})), AuthenticationError::Expired),
-        ("no end", with(json!({"exp": null})), AuthenticationError::Token),
-        ("not yet", with(json!({"nbf": at(90)})), AuthenticationError::Immature),
+        (
+            "expired",
+            with(json!({"exp": at(-61)})),
+            AuthenticationError::Expired,
+        ),
+        (
+            "no end",
+            with(json!({"exp": null})),
+            AuthenticationError::Token,
+        ),
+        (
+            "not yet",
+            with(json!({"nbf": at(90)})),
+            AuthenticationError::Immature,
+        ),
         (
             "from the future",
             with(json!({"iat": at(90)})),
@@ -244,7 +144,11 @@ async fn bad_tokens_are_refused() {
             with(json!({"iss": format!("{}/", provider.stand.url("/realm"))})),
             AuthenticationError::Issuer,
         ),
-        ("no issuer", with(json!({"iss": null})), AuthenticationError::Issuer),
+        (
+            "no issuer",
+            with(json!({"iss": null})),
+            AuthenticationError::Issuer,
+        ),
         (
             "a list of issuers",
             with(json!({"iss": [provider.stand.url("/realm")]})),
@@ -260,29 +164,57 @@ async fn bad_tokens_are_refused() {
             with(json!({"aud": ["other", "more"]})),
             AuthenticationError::Token,
         ),
-        ("no audience", with(json!({"aud": null})), AuthenticationError::Token),
+        (
+            "no audience",
+            with(json!({"aud": null})),
+            AuthenticationError::Token,
+        ),
         (
             "nobody",
             with(json!({"email": null, "sub": null})),
             AuthenticationError::Token,
         ),
-        ("for encryption", encrypting.sign(&claims), AuthenticationError::Token),
+        (
+            "for encryption",
+            encrypting.sign(&claims),
+            AuthenticationError::Token,
+        ),
         (
             "key for another algorithm",
             other_use.sign(&claims),
             AuthenticationError::Token,
         ),
-        ("public key as secret", confused.unwrap(), AuthenticationError::Token),
-        ("a published secret", symmetric.unwrap(), AuthenticationError::Token),
+        (
+            "public key as secret",
+            confused.unwrap(),
+            AuthenticationError::Token,
+        ),
+        (
+            "a published secret",
+            symmetric.unwrap(),
+            AuthenticationError::Token,
+        ),
         (
             "none",
             forged(&json!({"alg": "none"}), &claims, ""),
             AuthenticationError::Token,
         ),
-        ("kind", forged(&logout, &claims, tail), AuthenticationError::Token),
-        ("unknown key", Pair::ec("new").sign(&claims), AuthenticationError::Token),
+        (
+            "kind",
+            forged(&logout, &claims, tail),
+            AuthenticationError::Token,
+        ),
+        (
+            "unknown key",
+            Pair::ec("new").sign(&claims),
+            AuthenticationError::Token,
+        ),
         ("cut off", cut(&good), AuthenticationError::Token),
-        ("no signature", format!("{head}."), AuthenticationError::Token),
+        (
+            "no signature",
+            format!("{head}."),
+            AuthenticationError::Token,
+        ),
         (
             "100 KB",
             format!("{head}.{}", "A".repeat(100_000)),
@@ -381,7 +313,10 @@ async fn keys_rotate_and_survive_an_outage() {
         found.unwrap();
     }
     assert_eq!(provider.stand.asked(), 2, "one flight");
-    assert_eq!(caller(&proofs, &second).await.unwrap_err(), AuthenticationError::Token);
+    assert_eq!(
+        caller(&proofs, &second).await.unwrap_err(),
+        AuthenticationError::Token
+    );
     provider.publish(vec![old.jwk.clone(), new.jwk.clone()]);
     caller(&proofs, &second).await.unwrap();
 

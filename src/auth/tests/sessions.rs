@@ -210,7 +210,11 @@ async fn made_up_tokens_do_not_make_users_wait() {
         let refusals = flood.iter().filter_map(|it| it.as_ref().err());
         refusals.filter(|it| is(it)).count()
     };
-    assert_eq!(refused(AuthenticationError::is_outage), 250 - 32, "few may wait");
+    assert_eq!(
+        refused(AuthenticationError::is_outage),
+        250 - 32,
+        "few may wait"
+    );
     assert_eq!(refused(|it| *it == AuthenticationError::SignedOut), 32);
     // These are cached for a while.
     let asked = stand.asked();
@@ -294,7 +298,11 @@ async fn the_cookie_counts_where_no_authorization_is_sent() {
             vec![cookie, ("authorization", "Bearer x")],
             Err(AuthenticationError::Key),
         ),
-        ("no token", vec![("cookie", "token=x")], Err(AuthenticationError::Token)),
+        (
+            "no token",
+            vec![("cookie", "token=x")],
+            Err(AuthenticationError::Token),
+        ),
         (
             "no such cookie",
             vec![("cookie", "theme=dark")],
@@ -322,7 +330,11 @@ async fn a_bad_session_is_refused_before_open_webui_is_asked() {
     let claims = json!({"id": "u1"});
     let rs256 = json!({"alg": "RS256", "typ": "JWT"});
     let table = [
-        ("forged", hs256("another", &claims), AuthenticationError::Token),
+        (
+            "forged",
+            hs256("another", &claims),
+            AuthenticationError::Token,
+        ),
         (
             "expired",
             with(json!({"id": "u1", "exp": at(-1)})),
@@ -348,9 +360,17 @@ async fn a_bad_session_is_refused_before_open_webui_is_asked() {
             with(json!({"id": "u1", "typ": 1})),
             AuthenticationError::Token,
         ),
-        ("nobody", with(json!({"exp": at(60)})), AuthenticationError::Token),
+        (
+            "nobody",
+            with(json!({"exp": at(60)})),
+            AuthenticationError::Token,
+        ),
         ("blank", with(json!({"id": ""})), AuthenticationError::Token),
-        ("a number", with(json!({"id": 1})), AuthenticationError::Token),
+        (
+            "a number",
+            with(json!({"id": 1})),
+            AuthenticationError::Token,
+        ),
         (
             "odd end",
             with(json!({"id": "u1", "exp": "x"})),
@@ -372,13 +392,21 @@ async fn a_bad_session_is_refused_before_open_webui_is_asked() {
             AuthenticationError::Token,
         ),
         ("cut off", cut(&good), AuthenticationError::Token),
-        ("no signature", format!("{head}."), AuthenticationError::Token),
+        (
+            "no signature",
+            format!("{head}."),
+            AuthenticationError::Token,
+        ),
         (
             "100 KB",
             format!("{head}.{}", "A".repeat(100_000)),
             AuthenticationError::TooLong,
         ),
-        ("100 KB of a key", "k".repeat(100_000), AuthenticationError::TooLong),
+        (
+            "100 KB of a key",
+            "k".repeat(100_000),
+            AuthenticationError::TooLong,
+        ),
         ("no JSON", "eyJ.e.e".to_owned(), AuthenticationError::Token),
         (
             "the signed header as bearer",

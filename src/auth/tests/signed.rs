@@ -108,7 +108,11 @@ async fn the_signed_header_is_a_proof_by_itself_where_the_operator_says_so() {
             "bob@example.org",
             Err(AuthenticationError::Contradiction),
         ),
-        ("x-openwebui-user-id", "u2", Err(AuthenticationError::Contradiction)),
+        (
+            "x-openwebui-user-id",
+            "u2",
+            Err(AuthenticationError::Contradiction),
+        ),
         (
             "x-user-email",
             "bob@example.org",
@@ -144,15 +148,31 @@ async fn a_bad_signed_header_is_refused() {
             hs256("", &claims(json!({}))),
             AuthenticationError::Token,
         ),
-        ("expired", with(json!({"exp": at(-1)})), AuthenticationError::Expired),
-        ("no end", with(json!({"exp": null})), AuthenticationError::Token),
+        (
+            "expired",
+            with(json!({"exp": at(-1)})),
+            AuthenticationError::Expired,
+        ),
+        (
+            "no end",
+            with(json!({"exp": null})),
+            AuthenticationError::Token,
+        ),
         (
             "end of text",
             with(json!({"exp": "tomorrow"})),
             AuthenticationError::Token,
         ),
-        ("negative end", with(json!({"exp": -1})), AuthenticationError::Token),
-        ("not yet", with(json!({"nbf": at(100)})), AuthenticationError::Immature),
+        (
+            "negative end",
+            with(json!({"exp": -1})),
+            AuthenticationError::Token,
+        ),
+        (
+            "not yet",
+            with(json!({"nbf": at(100)})),
+            AuthenticationError::Immature,
+        ),
         (
             "from the future",
             with(json!({"iat": at(100)})),
@@ -163,10 +183,26 @@ async fn a_bad_signed_header_is_refused() {
             with(json!({"iss": "open-webui2"})),
             AuthenticationError::Token,
         ),
-        ("no issuer", with(json!({"iss": null})), AuthenticationError::Token),
-        ("nobody", with(json!({"sub": null})), AuthenticationError::Token),
-        ("blank", with(json!({"sub": ""})), AuthenticationError::Token),
-        ("a number", with(json!({"sub": 1})), AuthenticationError::Token),
+        (
+            "no issuer",
+            with(json!({"iss": null})),
+            AuthenticationError::Token,
+        ),
+        (
+            "nobody",
+            with(json!({"sub": null})),
+            AuthenticationError::Token,
+        ),
+        (
+            "blank",
+            with(json!({"sub": ""})),
+            AuthenticationError::Token,
+        ),
+        (
+            "a number",
+            with(json!({"sub": 1})),
+            AuthenticationError::Token,
+        ),
         (
             "a list of e-mails",
             with(json!({"email": "a@b.c,d@e.f"})),
@@ -189,7 +225,11 @@ async fn a_bad_signed_header_is_refused() {
             AuthenticationError::Token,
         ),
         ("cut off", cut(&good), AuthenticationError::Token),
-        ("without signature", format!("{head}."), AuthenticationError::Token),
+        (
+            "without signature",
+            format!("{head}."),
+            AuthenticationError::Token,
+        ),
         ("two parts", head.to_owned(), AuthenticationError::Token),
         ("no token", "hello".to_owned(), AuthenticationError::Token),
         ("dots", "..".to_owned(), AuthenticationError::Token),

@@ -55,7 +55,10 @@ async fn stored_keys_count_from_the_moment_they_are_stored_until_they_are_revoke
         let store = Arc::new(base.store().await);
         let proofs = storing(&store, AnonymousAccess::Allowed);
         // While there is no key, the header is meant for another service.
-        assert_eq!(found(&proofs, "one").await.unwrap().proof, AuthenticationMethod::Anonymous);
+        assert_eq!(
+            found(&proofs, "one").await.unwrap().proof,
+            AuthenticationMethod::Anonymous
+        );
 
         let forwarder = KeyRow {
             forwards: true,
@@ -82,7 +85,10 @@ async fn stored_keys_count_from_the_moment_they_are_stored_until_they_are_revoke
             found(&proofs, "three").await.unwrap_err(),
             AuthenticationError::KeyExpired
         );
-        assert_eq!(found(&proofs, "five").await.unwrap_err(), AuthenticationError::Key);
+        assert_eq!(
+            found(&proofs, "five").await.unwrap_err(),
+            AuthenticationError::Key
+        );
         let sent = [
             ("authorization", "Bearer two"),
             ("x-user-email", "ann@example.org"),
@@ -94,7 +100,10 @@ async fn stored_keys_count_from_the_moment_they_are_stored_until_they_are_revoke
         );
 
         assert!(store.revoke_key(&operator(), "ci").await.unwrap());
-        assert_eq!(found(&proofs, "one").await.unwrap_err(), AuthenticationError::Key);
+        assert_eq!(
+            found(&proofs, "one").await.unwrap_err(),
+            AuthenticationError::Key
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::run::{AccessContext, columns};
 use crate::{
     access::{AccessControl, AccessExplanation, AccessRule},
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     bridge::explain_tool,
     cli::output::print,
     name::BridgeName,
@@ -23,7 +23,12 @@ struct KnownUser {
 }
 
 /// Explains whether a user may use a bridge or a tool, and prints the result.
-pub async fn run(desk: &AccessContext, user: &str, bridge: &str, tool: Option<&str>) -> anyhow::Result<()> {
+pub async fn run(
+    desk: &AccessContext,
+    user: &str,
+    bridge: &str,
+    tool: Option<&str>,
+) -> anyhow::Result<()> {
     desk.warn_of_bridge(bridge);
     let KnownUser { caller, mut notes } = known(desk, user).await?;
     let access = AccessControl::new(

@@ -48,8 +48,9 @@ async fn set(desk: &AccessContext, name: &GroupKeyName) -> anyhow::Result<()> {
         complain(&format!("warning: {warning}"));
     }
     let database = desk.config.database.as_ref();
-    let keyring =
-        EncryptionKeys::new(database.context("group keys need a database: set `url` in [database]")?);
+    let keyring = EncryptionKeys::new(
+        database.context("group keys need a database: set `url` in [database]")?,
+    );
     // This fails early if a secret could not be stored, before the command asks for one.
     keyring.to_seal()?;
     let value = value(&name.variable)?;
@@ -115,7 +116,11 @@ async fn list(desk: &AccessContext, group: Option<&str>, as_json: bool) -> anyho
 }
 
 async fn remove(desk: &AccessContext, name: &GroupKeyName) -> anyhow::Result<()> {
-    if !desk.store.remove_group_key(&AccessContext::actor(), name).await? {
+    if !desk
+        .store
+        .remove_group_key(&AccessContext::actor(), name)
+        .await?
+    {
         bail!(
             "group `{}` has no `{}` for `{}`; `mcp-bridge access group-key list` lists the keys",
             name.group,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     access::{GroupMention, bounds_advice, bridge_advice, check_glob, group_advice, known_groups},
-    auth::{AuthenticationMethod, AuthSources},
+    auth::{AuthSources, AuthenticationMethod},
     bridge::KnownTools,
     cli::{
         args::ConfigOptions,

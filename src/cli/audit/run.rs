@@ -7,11 +7,11 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
 
 use super::{
-    args::{AuditCommand, FilterArgs, AuditFormat},
+    args::{AuditCommand, AuditFormat, FilterArgs},
     text,
 };
 use crate::{
-    audit::{ExportFormat, CallPages, render},
+    audit::{CallPages, ExportFormat, render},
     cli::{
         args::ConfigOptions,
         output::{fail, write},

@@ -5,7 +5,7 @@ use clap::Parser as _;
 use super::run::{AuditTail, run};
 use crate::{
     cli::args::{Cli, CliCommand},
-    store::{ChangeActor, CallFilter, CallRecord, GrantRow, Store, testing::Base},
+    store::{CallFilter, CallRecord, ChangeActor, GrantRow, Store, testing::Base},
 };
 
 fn call(number: i64, caller: &str, outcome: &str) -> CallRecord {

@@ -69,7 +69,12 @@ impl EnvFileFolders {
 impl ConfigImporter {
     /// Imports the variables of the file that `envFile` names, except those that `env` has. Returns whether the file
     /// could be read. A note names each variable that is left out.
-    pub(super) fn env_file(&mut self, table: &mut ImportedBridge<'_>, named: &SpannedValue, own: &[&str]) -> bool {
+    pub(super) fn env_file(
+        &mut self,
+        table: &mut ImportedBridge<'_>,
+        named: &SpannedValue,
+        own: &[&str],
+    ) -> bool {
         let (Some(places), Some(text)) = (&self.places, named.text()) else {
             return false;
         };

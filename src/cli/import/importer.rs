@@ -10,8 +10,8 @@ use super::{
 use crate::{
     config::{
         clients::{
-            self, ClientFile, SpannedField, SpannedValue, AdaptedServer, ValueContent, ClientFileError, last_of_each, own_variables,
-            rewrite,
+            self, AdaptedServer, ClientFile, ClientFileError, SpannedField, SpannedValue,
+            ValueContent, last_of_each, own_variables, rewrite,
         },
         is_variable, looks_secret, nearest_name, variable_of,
     },
@@ -292,7 +292,11 @@ impl ConfigImporter {
             match &node.tree {
                 ValueContent::Text(text) => found.push(text.clone()),
                 ValueContent::List(elements) => elements.iter().for_each(|node| texts(node, found)),
-                ValueContent::Map(fields) => fields.iter().for_each(|field| texts(&field.value, found)),
+                ValueContent::Map(fields) => {
+                    for field in fields {
+                        texts(&field.value, found);
+                    }
+                }
                 ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) => {}
             }
         }
@@ -386,7 +390,11 @@ impl ConfigImporter {
 }
 
 /// Writes `tools_deny`. mcpo has two names for it; the camelCase name takes precedence even if its list is empty.
-fn denied<'f>(table: &mut ImportedBridge<'_>, fields: &BTreeMap<&'f str, &SpannedValue>, done: &mut Vec<&'f str>) {
+fn denied<'f>(
+    table: &mut ImportedBridge<'_>,
+    fields: &BTreeMap<&'f str, &SpannedValue>,
+    done: &mut Vec<&'f str>,
+) {
     let key = ["disabledTools", "disabled_tools"]
         .into_iter()
         .find(|key| fields.contains_key(key));

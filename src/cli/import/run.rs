@@ -74,7 +74,9 @@ fn wishes(args: &ImportArgs) -> Result<ImportOptions, String> {
     }
     Ok(ImportOptions {
         api_key: api_key.cloned(),
-        places: args.read_env_files.then(|| EnvFileFolders::beside(&args.file)),
+        places: args
+            .read_env_files
+            .then(|| EnvFileFolders::beside(&args.file)),
     })
 }
 

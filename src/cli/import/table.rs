@@ -2,7 +2,10 @@
 
 use super::text::{comment_of, key_of, line, list, plain, quote};
 use crate::config::{
-    clients::{ClientFile, SpannedValue, PlaceholderStyle, ValueContent, PlaceholderVariable, is_script, rewrite},
+    clients::{
+        ClientFile, PlaceholderStyle, PlaceholderVariable, SpannedValue, ValueContent, is_script,
+        rewrite,
+    },
     exact_glob,
 };
 
@@ -142,7 +145,13 @@ impl ImportedBridge<'_> {
     }
 
     /// Writes one entry of `env` or `headers`.
-    pub(super) fn entry(&mut self, map: &str, name: &str, text: &str, variables: &[PlaceholderVariable]) {
+    pub(super) fn entry(
+        &mut self,
+        map: &str,
+        name: &str,
+        text: &str,
+        variables: &[PlaceholderVariable],
+    ) {
         let notes = notes(self.file, variables);
         let key = format!("{map}.{}", key_of(name));
         self.line(&key, &format!("{}{notes}", quote(text)));

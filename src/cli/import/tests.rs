@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{
     env_file::EnvFileFolders,
-    importer::{self, ImportOutput, ImportError, ImportOptions},
+    importer::{self, ImportError, ImportOptions, ImportOutput},
     run::env_file,
 };
 use crate::{

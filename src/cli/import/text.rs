@@ -76,7 +76,10 @@ fn json(value: &SpannedValue) -> String {
 /// Whether the name of a value suggests a secret. `authTokens` is a secret; `maxTokens` is a number and is not.
 fn names_secret(key: &str, value: &SpannedValue) -> bool {
     let singular = key.trim_end_matches(['s', 'S']);
-    let is_countable = matches!(value.tree, ValueContent::Number(_) | ValueContent::Switch(_) | ValueContent::Null);
+    let is_countable = matches!(
+        value.tree,
+        ValueContent::Number(_) | ValueContent::Switch(_) | ValueContent::Null
+    );
     looks_secret(key) || !is_countable && looks_secret(singular)
 }
 

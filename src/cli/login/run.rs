@@ -56,7 +56,10 @@ pub fn accounts(start: &ConfigOptions, as_json: bool) -> ExitCode {
     run(start, async |desk| desk.list(as_json).await)
 }
 
-fn run(start: &ConfigOptions, work: impl AsyncFnOnce(LoginContext) -> anyhow::Result<()>) -> ExitCode {
+fn run(
+    start: &ConfigOptions,
+    work: impl AsyncFnOnce(LoginContext) -> anyhow::Result<()>,
+) -> ExitCode {
     let loaded = match (serve::plan(start).source)() {
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
@@ -67,8 +70,8 @@ fn run(start: &ConfigOptions, work: impl AsyncFnOnce(LoginContext) -> anyhow::Re
         .context("cannot start the runtime")
         .and_then(|runtime| {
             let redactor = redactor.clone();
-            let result =
-                runtime.block_on(async { work(LoginContext::open(loaded.config, redactor).await?).await });
+            let result = runtime
+                .block_on(async { work(LoginContext::open(loaded.config, redactor).await?).await });
             // Does not wait for the thread that reads the terminal, because it may never end.
             runtime.shutdown_background();
             result
@@ -101,7 +104,11 @@ impl LoginContext {
             complain(&format!("applied migrations: {}", applied.join(", ")));
             store.seed(&config.access).await?;
         }
-        let keyring = config.database.as_ref().map(EncryptionKeys::new).map(Arc::new);
+        let keyring = config
+            .database
+            .as_ref()
+            .map(EncryptionKeys::new)
+            .map(Arc::new);
         let accounts = sources::accounts(&sources, keyring, &redactor);
         let logins = accounts
             .logins()
@@ -195,7 +202,11 @@ impl LoginContext {
     }
 
     /// Waits until the login ends: at the port, in the running bridge, or by a pasted address.
-    async fn wait(&self, door: Option<CallbackListener>, account: &AccountKey) -> anyhow::Result<()> {
+    async fn wait(
+        &self,
+        door: Option<CallbackListener>,
+        account: &AccountKey,
+    ) -> anyhow::Result<()> {
         let (sender, mut answers) = mpsc::channel(4);
         wait::pasted(sender.clone());
         let serving = async {

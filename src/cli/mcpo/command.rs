@@ -7,9 +7,9 @@ use http::{HeaderName, HeaderValue};
 use super::options::{McpoOptions, path};
 use crate::{
     config::{
-        self, AccessSettings, AnonymousAccess, ApiKey, AuditSettings, BridgeSettings, Config, Diagnostic, Environment, Flavor,
-        IdentitySettings, ApiKeyValue, LimitSettings, LoadedConfig, LogFormat, RemoteKind, ServerSettings, TelemetrySettings, TlsSettings,
-        TransportSettings,
+        self, AccessSettings, AnonymousAccess, ApiKey, ApiKeyValue, AuditSettings, BridgeSettings,
+        Config, Diagnostic, Environment, Flavor, IdentitySettings, LimitSettings, LoadedConfig,
+        LogFormat, RemoteKind, ServerSettings, TelemetrySettings, TlsSettings, TransportSettings,
     },
     secret::Secret,
 };
@@ -154,7 +154,8 @@ impl McpoCommand {
             .header
             .as_deref()
             .filter(|text| !text.is_empty());
-        if let (Ok(TransportSettings::Remote(remote)), Some(text)) = (&mut bridge.transport, header) {
+        if let (Ok(TransportSettings::Remote(remote)), Some(text)) = (&mut bridge.transport, header)
+        {
             if let Some(headers) = headers(text) {
                 remote.headers = headers;
             } else {
@@ -259,7 +260,11 @@ impl McpoCommand {
     }
 
     /// Reads the log level from `--log-level`, or from `LOG_LEVEL`.
-    fn telemetry(&self, environment: &Environment, warnings: &mut Vec<Diagnostic>) -> TelemetrySettings {
+    fn telemetry(
+        &self,
+        environment: &Environment,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> TelemetrySettings {
         let said = self
             .options
             .log_level

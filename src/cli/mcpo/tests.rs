@@ -6,7 +6,9 @@ use super::{
     options::{McpoExit, USAGE},
     *,
 };
-use crate::config::{AnonymousAccess, Config, Environment, Flavor, RemoteKind, StdioSettings, TransportSettings};
+use crate::config::{
+    AnonymousAccess, Config, Environment, Flavor, RemoteKind, StdioSettings, TransportSettings,
+};
 
 fn words(line: &[&str]) -> Vec<OsString> {
     line.iter().map(OsString::from).collect()

@@ -13,7 +13,7 @@ use crate::{
         serve,
     },
     config::Config,
-    credential::{self, EncryptionKeys, RotationReport, RotationCounts},
+    credential::{self, EncryptionKeys, RotationCounts, RotationReport},
     store::Store,
     vault::Vault,
 };

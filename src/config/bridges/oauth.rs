@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::{
     config::{
-        TokenAuthMethod, OAuthSettings, OAuthGrant, ResourceName,
+        OAuthGrant, OAuthSettings, ResourceName, TokenAuthMethod,
         bridges::{
             resolver::{BridgeResolver, warn_of_literal},
             table::{OAuthTable, ResourceSetting},
@@ -113,7 +113,9 @@ fn auth_method(
         (TokenAuthMethod::Post | TokenAuthMethod::Basic, true, false) => {
             "sends a secret, but `client_secret` is not set"
         }
-        (TokenAuthMethod::None | TokenAuthMethod::Post | TokenAuthMethod::Basic, _, _) => return Some(method),
+        (TokenAuthMethod::None | TokenAuthMethod::Post | TokenAuthMethod::Basic, _, _) => {
+            return Some(method);
+        }
     };
     resolver.reader.refuse(
         &text.span(),
@@ -124,7 +126,10 @@ fn auth_method(
 }
 
 /// Reads the server's resource identifier at the authorization server. `None`: blank, or already reported.
-fn resource(resolver: &mut BridgeResolver<'_, '_>, text: &Spanned<ResourceSetting>) -> Option<ResourceName> {
+fn resource(
+    resolver: &mut BridgeResolver<'_, '_>,
+    text: &Spanned<ResourceSetting>,
+) -> Option<ResourceName> {
     let name = match text.get_ref() {
         ResourceSetting::Plain(true) => return Some(ResourceName::Discovered),
         ResourceSetting::Plain(false) => return Some(ResourceName::Unsaid),
@@ -191,7 +196,10 @@ fn named_url(
 }
 
 /// Returns a value that may be blank, or the reason.
-fn value(resolver: &mut BridgeResolver<'_, '_>, text: Option<Text>) -> (Option<Text>, Option<String>) {
+fn value(
+    resolver: &mut BridgeResolver<'_, '_>,
+    text: Option<Text>,
+) -> (Option<Text>, Option<String>) {
     match text.and_then(|text| resolver.optional(&text)) {
         Some(Ok(value)) => (Some(value), None),
         Some(Err(why)) => (None, Some(why)),

@@ -5,7 +5,7 @@ use toml::Spanned;
 use crate::config::{
     CredentialScope,
     read::{
-        FlagSetting, ListSetting, ConfigReader, ScalarSetting, Text, is_blank, lint,
+        ConfigReader, FlagSetting, ListSetting, ScalarSetting, Text, is_blank, lint,
         reference::{ReferenceScope, variable_of},
         setting::Setting,
         why_blank,

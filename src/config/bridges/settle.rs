@@ -4,7 +4,8 @@ use toml::de::DeTable;
 
 use crate::{
     config::{
-        BridgeSettings, CredentialScope, DisabledReason, OAuthGrant, ToolFilter, TransportSettings, VariableNames,
+        BridgeSettings, CredentialScope, DisabledReason, OAuthGrant, ToolFilter, TransportSettings,
+        VariableNames,
         bridges::{
             resolver::{BridgeResolver, EnabledSetting},
             table::{BridgeTable, ServerTable},
@@ -84,10 +85,13 @@ impl BridgeTable {
         let missing = with_key::either(own, &resolver.key_missing).join("; ");
         let is_auto = switch == EnabledSetting::Auto;
         let (transport, is_enabled) = match switch {
-            EnabledSetting::On | EnabledSetting::Auto => (off_when_missing(transport, missing), true),
+            EnabledSetting::On | EnabledSetting::Auto => {
+                (off_when_missing(transport, missing), true)
+            }
             EnabledSetting::Off(why) => (Err(DisabledReason(why)), false),
         };
-        let is_awaited = is_auto && credential == CredentialScope::Shared && asks_people(&transport);
+        let is_awaited =
+            is_auto && credential == CredentialScope::Shared && asks_people(&transport);
         let waits_for_login = is_awaited.then(|| reason_to_wait(&name, &resolver.keys_missing));
         let mut bridge = BridgeSettings {
             name,
@@ -114,7 +118,10 @@ impl BridgeTable {
 
 /// A bridge with something missing is off; one with an error has been reported, and its reason
 /// is never read.
-fn off_when_missing(transport: Option<TransportSettings>, missing: String) -> Result<TransportSettings, DisabledReason> {
+fn off_when_missing(
+    transport: Option<TransportSettings>,
+    missing: String,
+) -> Result<TransportSettings, DisabledReason> {
     match transport {
         _ if !missing.is_empty() => Err(DisabledReason(missing)),
         Some(transport) => Ok(transport),
@@ -143,7 +150,12 @@ fn reason_to_wait(name: &BridgeName, keys_missing: &[String]) -> String {
 }
 
 /// Warns of names that differ only in case: people and file systems confuse them.
-pub fn warn_of_twin(reader: &mut ConfigReader<'_>, bridges: &[BridgeSettings], name: &BridgeName, at: &Span) {
+pub fn warn_of_twin(
+    reader: &mut ConfigReader<'_>,
+    bridges: &[BridgeSettings],
+    name: &BridgeName,
+    at: &Span,
+) {
     let twin = bridges.iter().find(|other| {
         other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
     });

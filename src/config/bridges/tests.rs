@@ -6,8 +6,9 @@ use http::header::AUTHORIZATION;
 
 use crate::{
     config::{
-        TokenAuthMethod, BridgeSettings, Config, CredentialScope, Environment, HeaderSource, OAuthSettings, OAuthGrant,
-        CliOverrides, RemoteSettings, ResourceName, TransportSettings, load_bridge,
+        BridgeSettings, CliOverrides, Config, CredentialScope, Environment, HeaderSource,
+        OAuthGrant, OAuthSettings, RemoteSettings, ResourceName, TokenAuthMethod,
+        TransportSettings, load_bridge,
         tests::{load_named, refused, taken},
     },
     name::BridgeName,

@@ -7,7 +7,8 @@ use url::Url;
 
 use crate::{
     config::{
-        CredentialScope, ProtocolMode, RemoteSettings, RemoteKind, RunAsUser, StdioSettings, TransportSettings, TransportKind,
+        CredentialScope, ProtocolMode, RemoteKind, RemoteSettings, RunAsUser, StdioSettings,
+        TransportKind, TransportSettings,
         bridges::{
             headers,
             resolver::{BridgeResolver, warn_of_literal},
@@ -36,7 +37,10 @@ pub enum TransportSetting {
 /// The accepted words. Case, `-` and `_` are ignored.
 pub const KINDS: &[(&str, TransportSetting)] = &[
     ("stdio", TransportSetting::Stdio),
-    ("streamable-http", TransportSetting::Remote(RemoteKind::StreamableHttp)),
+    (
+        "streamable-http",
+        TransportSetting::Remote(RemoteKind::StreamableHttp),
+    ),
     ("http", TransportSetting::Remote(RemoteKind::StreamableHttp)),
     ("sse", TransportSetting::Remote(RemoteKind::Sse)),
     ("openapi", TransportSetting::Remote(RemoteKind::OpenApi)),
@@ -245,7 +249,10 @@ fn stdio(resolver: &mut BridgeResolver<'_, '_>, table: BridgeTable) -> Option<St
 
 /// Finds the user that runs the program. If the user cannot be used, the bridge is off: another user might
 /// have rights that the program should not have.
-fn run_as(resolver: &mut BridgeResolver<'_, '_>, written: Spanned<ScalarSetting>) -> Option<Spanned<RunAsUser>> {
+fn run_as(
+    resolver: &mut BridgeResolver<'_, '_>,
+    written: Spanned<ScalarSetting>,
+) -> Option<Spanned<RunAsUser>> {
     let scalar = resolver.scalar(written)?;
     let span = scalar.span();
     let text = match scalar.into_inner() {

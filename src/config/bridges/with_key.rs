@@ -121,7 +121,10 @@ fn has_key(resolver: &BridgeResolver<'_, '_>, table: &BridgeTable) -> bool {
 
 /// Why some of the texts cannot be had, each reason once. A text that cannot be read counts as there,
 /// so that it is reported when it is used.
-fn missing<'t>(resolver: &BridgeResolver<'_, '_>, texts: impl Iterator<Item = &'t Text>) -> Vec<String> {
+fn missing<'t>(
+    resolver: &BridgeResolver<'_, '_>,
+    texts: impl Iterator<Item = &'t Text>,
+) -> Vec<String> {
     let own: Option<Environment> = resolver.reader.environment.for_headers();
     let scope = ReferenceScope {
         environment: own.as_ref().unwrap_or(resolver.reader.environment),
@@ -147,7 +150,8 @@ mod tests {
     use super::*;
     use crate::{
         config::{
-            BridgeSettings, HeaderSource, CliOverrides, TransportSettings, TransportKind, load_bridge,
+            BridgeSettings, CliOverrides, HeaderSource, TransportKind, TransportSettings,
+            load_bridge,
             tests::{load_named, refused},
         },
         name::BridgeName,

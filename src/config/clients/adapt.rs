@@ -1,7 +1,7 @@
 //! Converts one server to the keys of `mcpServers`, whatever its client calls them.
 
 use crate::config::clients::{
-    ClientFile, ClientDialect, PlaceholderStyle, cut,
+    ClientDialect, ClientFile, PlaceholderStyle, cut,
     filters::ClientToolFilter,
     kinds::{self, TOLD},
     tree::{At, SpannedField, SpannedValue, ValueContent, get, last_of_each},
@@ -116,7 +116,9 @@ impl ClientFile {
 /// Returns the variables that a server replaces in its own arguments: those that `env` sets to something
 /// other than a reference to the same name.
 pub(crate) fn own_variables(fields: &[SpannedField]) -> Vec<&str> {
-    let entries = get(fields, "env").and_then(SpannedValue::map).unwrap_or_default();
+    let entries = get(fields, "env")
+        .and_then(SpannedValue::map)
+        .unwrap_or_default();
     let is_own = |field: &&SpannedField| {
         let value = field.value.scalar().unwrap_or_default();
         let bare: String = value.chars().filter(|it| !"${}".contains(*it)).collect();
@@ -184,7 +186,9 @@ impl ServerFields {
                 let Some(program) = (!words.is_empty()).then(|| words.remove(0)) else {
                     return;
                 };
-                if let Some(ValueContent::List(more)) = self.get("args").map(|args| args.tree.clone()) {
+                if let Some(ValueContent::List(more)) =
+                    self.get("args").map(|args| args.tree.clone())
+                {
                     words.extend(more);
                 }
                 let at = command.at;
@@ -210,7 +214,10 @@ impl ServerFields {
                     }
                 }
             }
-            ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) => {}
+            ValueContent::Null
+            | ValueContent::Switch(_)
+            | ValueContent::Number(_)
+            | ValueContent::Text(_) => {}
         }
     }
 
@@ -263,7 +270,10 @@ impl ServerFields {
         let is_remote = URLS.iter().any(|key| self.has(key));
         let key = self.get("apiKey").filter(|_| is_remote).cloned();
         if let Some((text, at)) = key.as_ref().and_then(|node| Some((node.text()?, &node.at)))
-            && self.header("Authorization", SpannedValue::of_text(at, format!("Bearer {text}")))
+            && self.header(
+                "Authorization",
+                SpannedValue::of_text(at, format!("Bearer {text}")),
+            )
         {
             self.remove("apiKey");
         }

@@ -121,10 +121,15 @@ impl ClientToolFilter {
     fn switches(&mut self, key: &str, switches: &[SpannedField]) -> bool {
         for field in switches {
             let switch = match &field.value.tree {
-                ValueContent::Map(_) => field.value.get("enabled").map_or(Some(true), SpannedValue::switch),
-                ValueContent::Switch(_) | ValueContent::Null | ValueContent::Number(_) | ValueContent::Text(_) | ValueContent::List(_) => {
-                    field.value.switch()
-                }
+                ValueContent::Map(_) => field
+                    .value
+                    .get("enabled")
+                    .map_or(Some(true), SpannedValue::switch),
+                ValueContent::Switch(_)
+                | ValueContent::Null
+                | ValueContent::Number(_)
+                | ValueContent::Text(_)
+                | ValueContent::List(_) => field.value.switch(),
             };
             match switch {
                 Some(true) => {}
@@ -140,7 +145,10 @@ impl ClientToolFilter {
 
     /// `{"mode": "block", "list": ["delete_repo"]}`
     fn tool_filter(&mut self, value: &SpannedValue) -> bool {
-        let mode = value.get("mode").and_then(SpannedValue::text).unwrap_or_default();
+        let mode = value
+            .get("mode")
+            .and_then(SpannedValue::text)
+            .unwrap_or_default();
         let list = value.get("list");
         if list.is_none_or(SpannedValue::is_empty) {
             // The client does not filter anything.
@@ -184,7 +192,10 @@ fn names(value: &SpannedValue) -> Option<Vec<SpannedValue>> {
     match &value.tree {
         ValueContent::List(elements) => elements.iter().map(name).collect(),
         ValueContent::Text(_) => name(value).map(|name| vec![name]),
-        ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Map(_) => None,
+        ValueContent::Null
+        | ValueContent::Switch(_)
+        | ValueContent::Number(_)
+        | ValueContent::Map(_) => None,
     }
 }
 
@@ -243,7 +254,12 @@ mod tests {
         let root = json_file::parse(json).unwrap().unwrap();
         let mut fields = root.map().unwrap().to_vec();
         let filter = ClientToolFilter::take(&mut fields);
-        let texts = |nodes: &[SpannedValue]| nodes.iter().filter_map(SpannedValue::scalar).collect::<Vec<_>>();
+        let texts = |nodes: &[SpannedValue]| {
+            nodes
+                .iter()
+                .filter_map(SpannedValue::scalar)
+                .collect::<Vec<_>>()
+        };
         (
             filter.allow.as_deref().map(texts),
             texts(&filter.deny),

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::config::{
     clients::{
-        ClientFile, ClientDialect, VsCodeInput, ClaudeProject,
+        ClaudeProject, ClientDialect, ClientFile, VsCodeInput,
         filters::of_opencode,
         format::ConfigFormat,
         tree::{SpannedField, SpannedValue, ValueContent, get, last_of_each},
@@ -137,7 +137,9 @@ fn is_server(node: &SpannedValue) -> bool {
     let place = |key: &&str| match node.get(key).map(|node| &node.tree) {
         Some(ValueContent::Text(text)) => !text.is_empty(),
         Some(ValueContent::List(_) | ValueContent::Map(_)) => *key == "command",
-        Some(ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_)) | None => false,
+        Some(ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_)) | None => {
+            false
+        }
     };
     WHERE.iter().any(place)
 }
@@ -147,7 +149,10 @@ fn named(node: &SpannedValue) -> Vec<SpannedField> {
     let elements = match &node.tree {
         ValueContent::Map(fields) => return fields.clone(),
         ValueContent::List(elements) => elements,
-        ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) => return Vec::new(),
+        ValueContent::Null
+        | ValueContent::Switch(_)
+        | ValueContent::Number(_)
+        | ValueContent::Text(_) => return Vec::new(),
     };
     let mut taken = BTreeSet::new();
     let mut servers = Vec::new();
@@ -197,7 +202,13 @@ fn name_of(element: &SpannedValue) -> Option<String> {
     let words = |key: &str| match get(fields, key).map(|node| &node.tree) {
         Some(ValueContent::Text(text)) => vec![text.clone()],
         Some(ValueContent::List(words)) => words.iter().filter_map(SpannedValue::scalar).collect(),
-        Some(ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Map(_)) | None => Vec::new(),
+        Some(
+            ValueContent::Null
+            | ValueContent::Switch(_)
+            | ValueContent::Number(_)
+            | ValueContent::Map(_),
+        )
+        | None => Vec::new(),
     };
     let mut line = words("command");
     line.extend(words("args"));
@@ -212,7 +223,10 @@ fn is_gemini(root: &[SpannedField], servers: &[SpannedField]) -> bool {
 
 /// Adds the tools that opencode's `tools` hides to the servers.
 fn opencode_tools(root: &SpannedValue, servers: &mut [SpannedField]) {
-    let tools = root.get("tools").and_then(SpannedValue::map).unwrap_or_default();
+    let tools = root
+        .get("tools")
+        .and_then(SpannedValue::map)
+        .unwrap_or_default();
     for server in servers {
         let off = tools
             .iter()
@@ -225,7 +239,11 @@ fn opencode_tools(root: &SpannedValue, servers: &mut [SpannedField]) {
         if let Some(first) = globs.first() {
             let at = first.at.clone();
             let tree = ValueContent::List(globs);
-            set(server, super::adapt::GLOBS_DENIED, SpannedValue { at, tree });
+            set(
+                server,
+                super::adapt::GLOBS_DENIED,
+                SpannedValue { at, tree },
+            );
         }
     }
 }
@@ -243,7 +261,11 @@ fn switch_off(root: &SpannedValue, servers: &mut [SpannedField]) {
     let names = |path: &[&str]| {
         let list = path.iter().try_fold(root, |node, key| node.get(key));
         let list = list.and_then(SpannedValue::list)?;
-        Some(list.iter().filter_map(SpannedValue::scalar).collect::<Vec<_>>())
+        Some(
+            list.iter()
+                .filter_map(SpannedValue::scalar)
+                .collect::<Vec<_>>(),
+        )
     };
     for server in servers {
         let is_named = |names: &Vec<String>| names.contains(&server.name);
@@ -265,7 +287,10 @@ fn switch_off(root: &SpannedValue, servers: &mut [SpannedField]) {
 
 /// The servers that Claude Code keeps for single projects, those that a project switches off included.
 pub(super) fn projects(root: &SpannedValue) -> Vec<ClaudeProject> {
-    let projects = root.get("projects").and_then(SpannedValue::map).unwrap_or_default();
+    let projects = root
+        .get("projects")
+        .and_then(SpannedValue::map)
+        .unwrap_or_default();
     let mut found = Vec::new();
     for field in last_of_each(projects) {
         let servers = field.value.get("mcpServers").and_then(SpannedValue::map);
@@ -301,7 +326,12 @@ fn inputs(root: &SpannedValue) -> Vec<VsCodeInput> {
 }
 
 /// Returns the other fields at the top level.
-fn rest(root: &[SpannedField], label: &str, dialect: ClientDialect, servers: &[SpannedField]) -> Vec<SpannedField> {
+fn rest(
+    root: &[SpannedField],
+    label: &str,
+    dialect: ClientDialect,
+    servers: &[SpannedField],
+) -> Vec<SpannedField> {
     let used = label.split('.').next().unwrap_or_default();
     let is_used = |field: &SpannedField| {
         let name = field.name.as_str();

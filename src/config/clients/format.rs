@@ -89,7 +89,11 @@ mod tests {
             ("x", "", ConfigFormat::Toml),
             ("x", "[\"a\"]\nb = 1", ConfigFormat::Toml),
         ] {
-            assert_eq!(ConfigFormat::of(Path::new(name), text), format, "{name} {text}");
+            assert_eq!(
+                ConfigFormat::of(Path::new(name), text),
+                format,
+                "{name} {text}"
+            );
         }
     }
 }

@@ -21,7 +21,9 @@ use std::path::Path;
 
 pub(crate) use adapt::{AdaptedServer, is_script, own_variables};
 pub(crate) use format::ConfigFormat;
-pub(crate) use placeholders::{RewrittenText, PlaceholderStyle, PlaceholderVariable, alone, rewrite};
+pub(crate) use placeholders::{
+    PlaceholderStyle, PlaceholderVariable, RewrittenText, alone, rewrite,
+};
 pub(crate) use tree::{At, SpannedField, SpannedValue, ValueContent, last_of_each};
 
 /// The maximum size of a file.
@@ -181,7 +183,10 @@ fn found_instead(root: Option<&SpannedValue>) -> String {
         ValueContent::List(_) => {
             return "the file has a list, and no element has `command` or `url`".to_owned();
         }
-        ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) => {
+        ValueContent::Null
+        | ValueContent::Switch(_)
+        | ValueContent::Number(_)
+        | ValueContent::Text(_) => {
             return "the file has one value instead of a table".to_owned();
         }
     };

@@ -159,7 +159,12 @@ fn dollar(
 }
 
 /// Converts the text inside a placeholder.
-fn nested(text: &str, style: PlaceholderStyle<'_>, depth: usize, into: &mut RewrittenText) -> String {
+fn nested(
+    text: &str,
+    style: PlaceholderStyle<'_>,
+    depth: usize,
+    into: &mut RewrittenText,
+) -> String {
     let mut inner = RewrittenText::default();
     if depth < DEPTH_MAX {
         scan(text, style, depth + 1, &mut inner);
@@ -200,7 +205,12 @@ fn is_word(name: &str) -> bool {
 }
 
 /// `$NAME`
-fn bare(rest: &str, before: Option<char>, style: PlaceholderStyle<'_>, into: &mut RewrittenText) -> usize {
+fn bare(
+    rest: &str,
+    before: Option<char>,
+    style: PlaceholderStyle<'_>,
+    into: &mut RewrittenText,
+) -> usize {
     let after = rest.strip_prefix('$').unwrap_or_default();
     let end = after.find(|it: char| !(it.is_ascii_alphanumeric() || it == '_'));
     let name = after.get(..end.unwrap_or(after.len())).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! Tests of whole files of other clients with `--config`.
 
-use crate::config::{DisabledReason, LoadedConfig, TransportSettings, load_mcpo, tests::load_named};
+use crate::config::{
+    DisabledReason, LoadedConfig, TransportSettings, load_mcpo, tests::load_named,
+};
 
 fn loaded(file: &str, text: &str, variables: &[(&str, &str)]) -> (LoadedConfig, String) {
     let (result, shown) = load_named(file, text, variables);

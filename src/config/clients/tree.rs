@@ -55,7 +55,11 @@ impl SpannedValue {
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.tree {
             ValueContent::Text(text) => Some(text),
-            ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::List(_) | ValueContent::Map(_) => None,
+            ValueContent::Null
+            | ValueContent::Switch(_)
+            | ValueContent::Number(_)
+            | ValueContent::List(_)
+            | ValueContent::Map(_) => None,
         }
     }
 
@@ -63,7 +67,11 @@ impl SpannedValue {
     pub(crate) fn switch(&self) -> Option<bool> {
         match self.tree {
             ValueContent::Switch(switch) => Some(switch),
-            ValueContent::Null | ValueContent::Text(_) | ValueContent::Number(_) | ValueContent::List(_) | ValueContent::Map(_) => None,
+            ValueContent::Null
+            | ValueContent::Text(_)
+            | ValueContent::Number(_)
+            | ValueContent::List(_)
+            | ValueContent::Map(_) => None,
         }
     }
 
@@ -71,7 +79,11 @@ impl SpannedValue {
     pub(crate) fn list(&self) -> Option<&[Self]> {
         match &self.tree {
             ValueContent::List(elements) => Some(elements),
-            ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) | ValueContent::Map(_) => None,
+            ValueContent::Null
+            | ValueContent::Switch(_)
+            | ValueContent::Number(_)
+            | ValueContent::Text(_)
+            | ValueContent::Map(_) => None,
         }
     }
 
@@ -79,7 +91,11 @@ impl SpannedValue {
     pub(crate) fn map(&self) -> Option<&[SpannedField]> {
         match &self.tree {
             ValueContent::Map(fields) => Some(fields),
-            ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) | ValueContent::List(_) => None,
+            ValueContent::Null
+            | ValueContent::Switch(_)
+            | ValueContent::Number(_)
+            | ValueContent::Text(_)
+            | ValueContent::List(_) => None,
         }
     }
 

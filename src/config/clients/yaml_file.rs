@@ -108,7 +108,9 @@ impl YamlTreeBuilder {
                 };
                 self.add(SpannedValue { at, tree }, anchor)
             }
-            Event::SequenceStart(_, anchor, _) => self.open(at, anchor, CollectionContent::List(Vec::new())),
+            Event::SequenceStart(_, anchor, _) => {
+                self.open(at, anchor, CollectionContent::List(Vec::new()))
+            }
             Event::MappingStart(_, anchor, _) => {
                 self.open(at, anchor, CollectionContent::Map(Vec::new(), None))
             }
@@ -134,7 +136,12 @@ impl YamlTreeBuilder {
         }
     }
 
-    fn open(&mut self, at: At, anchor: usize, inner: CollectionContent) -> Result<(), ClientSyntaxError> {
+    fn open(
+        &mut self,
+        at: At,
+        anchor: usize,
+        inner: CollectionContent,
+    ) -> Result<(), ClientSyntaxError> {
         if self.open.len() >= DEPTH_MAX {
             let message = format!("values are nested more than {DEPTH_MAX} deep");
             return Err(ClientSyntaxError { at, message });
@@ -211,7 +218,10 @@ fn count(node: &SpannedValue) -> usize {
                 .map(|field| count(&field.value))
                 .sum::<usize>()
         }
-        ValueContent::Null | ValueContent::Switch(_) | ValueContent::Number(_) | ValueContent::Text(_) => 1,
+        ValueContent::Null
+        | ValueContent::Switch(_)
+        | ValueContent::Number(_)
+        | ValueContent::Text(_) => 1,
     }
 }
 

@@ -7,7 +7,8 @@ use toml::de::DeTable;
 
 use crate::{
     config::{
-        ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, GatewaySettings, IssuerSettings, ApiKeyValue, OpenWebUiSettings,
+        ApiKey, ApiKeyValue, DEFAULT_WORKSPACE, Diagnostic, Environment, GatewaySettings,
+        IssuerSettings, OpenWebUiSettings,
         identity::{gateway, keys::ResolvedApiKeys, oidc, open_webui},
         read::{ConfigReader, SectionRules, Span, keys_of},
     },

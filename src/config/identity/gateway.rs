@@ -118,7 +118,12 @@ pub(super) fn read(
 }
 
 /// Rejects a gateway without a proof of its identity: headers that any client can send prove nothing.
-fn refuse_open_gateway(reader: &mut ConfigReader<'_>, gateway: &GatewaySettings, at: &Span, peers: Option<Span>) {
+fn refuse_open_gateway(
+    reader: &mut ConfigReader<'_>,
+    gateway: &GatewaySettings,
+    at: &Span,
+    peers: Option<Span>,
+) {
     if gateway.secret.is_some() {
         return;
     }

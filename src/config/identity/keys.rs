@@ -7,8 +7,8 @@ use toml::{Spanned, de::DeValue};
 
 use crate::{
     config::read::{
-        BadValue, KEY, ConfigReader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed, take,
-        value,
+        BadValue, ConfigReader, KEY, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed,
+        take, value,
     },
     name::is_hidden,
     secret::Secret,
@@ -157,7 +157,13 @@ impl ResolvedApiKeys {
         });
     }
 
-    fn warn_of_twin(&self, reader: &mut ConfigReader<'_>, name: &str, key: &ApiKeyValue, at: &Span) {
+    fn warn_of_twin(
+        &self,
+        reader: &mut ConfigReader<'_>,
+        name: &str,
+        key: &ApiKeyValue,
+        at: &Span,
+    ) {
         let twin = self.on.iter().find(|other| hash(&other.key) == hash(key));
         if let Some(twin) = twin.map(|twin| &twin.name) {
             reader.warn(

@@ -4,7 +4,9 @@ use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
 use url::{Host, Url};
 
-use crate::config::read::{BadValue, KEY, Parsed, ConfigReader, SectionRules, parsed, value, web_url};
+use crate::config::read::{
+    BadValue, ConfigReader, KEY, Parsed, SectionRules, parsed, value, web_url,
+};
 
 /// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -1,7 +1,8 @@
 //! Tests of `[identity]`.
 
 use crate::config::{
-    AnonymousAccess, Config, IdentitySettings, IssuerSettings, ApiKeyValue, LoadedConfig, DisabledPart,
+    AnonymousAccess, ApiKeyValue, Config, DisabledPart, IdentitySettings, IssuerSettings,
+    LoadedConfig,
     tests::{load_named, refused, taken},
 };
 

@@ -8,7 +8,7 @@ use crate::config::{
     bridges::{table::OAuthTable, transport::TransportSetting},
     clients::SpannedValue,
     mcp::entry::{McpServerEntry, text},
-    read::{ListSetting, ConfigReader},
+    read::{ConfigReader, ListSetting},
 };
 
 /// Keys of other clients that have no effect here.

@@ -29,7 +29,12 @@ pub fn add(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, bridge: &m
     if written.get_ref().trim().is_empty() {
         return;
     }
-    let named = filled(reader, entry, PlaceholderLocation::Other("envFile"), &written);
+    let named = filled(
+        reader,
+        entry,
+        PlaceholderLocation::Other("envFile"),
+        &written,
+    );
     let Some(named) = reader.expand(&named) else {
         return;
     };

@@ -24,7 +24,10 @@ use crate::{
             tool_names::exact_glob,
             transport::{KINDS, TransportSetting},
         },
-        clients::{self, ClientFile, SpannedField, SpannedValue, AdaptedServer, ValueContent, ClientFileError},
+        clients::{
+            self, AdaptedServer, ClientFile, ClientFileError, SpannedField, SpannedValue,
+            ValueContent,
+        },
         mcp::{
             checks::{check_forwarding, oauth, warn_of_unknown},
             entry::{McpServerEntry, text},
@@ -32,7 +35,7 @@ use crate::{
             unfilled::{PlaceholderLocation, filled},
         },
         naming::nearest_name,
-        read::{FlagSetting, ConfigReader, Text},
+        read::{ConfigReader, FlagSetting, Text},
     },
     name::BridgeName,
     secret::Secret,
@@ -87,7 +90,10 @@ pub fn read(
 }
 
 /// Returns the fields of a map. Of two fields with one name the last counts, as in JSON.
-fn warned_last_of_each<'f>(reader: &mut ConfigReader<'_>, fields: &'f [SpannedField]) -> Vec<&'f SpannedField> {
+fn warned_last_of_each<'f>(
+    reader: &mut ConfigReader<'_>,
+    fields: &'f [SpannedField],
+) -> Vec<&'f SpannedField> {
     let mut seen = BTreeSet::new();
     for field in fields {
         if !seen.insert(field.name.as_str()) {
@@ -178,7 +184,11 @@ fn string(text: Text) -> Spanned<DeValue<'static>> {
 }
 
 /// Validates an entry as mcpo does and converts it to a native table.
-fn table(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, server: &AdaptedServer) -> Option<NativeTable> {
+fn table(
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
+    server: &AdaptedServer,
+) -> Option<NativeTable> {
     let before = reader.problems.len();
     let mut denied = disabled_tools(reader, entry).unwrap_or_default();
     denied.extend(globs(entry, "tools_deny").unwrap_or_default());
@@ -189,7 +199,11 @@ fn table(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, server: &Ada
         let at = entry.at.clone();
         settings.insert(Spanned::new(at.clone(), key.into()), Spanned::new(at, list));
     }
-    let description = entry.filled(reader, &["description"], PlaceholderLocation::Other("description"));
+    let description = entry.filled(
+        reader,
+        &["description"],
+        PlaceholderLocation::Other("description"),
+    );
     insert(&mut settings, "description", description);
     insert(&mut settings, "timeout", timeout(reader, entry));
     insert(
@@ -217,13 +231,20 @@ fn table(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, server: &Ada
                 .filled(reader, &["cwd"], PlaceholderLocation::Other("cwd"))
                 .or_else(|| {
                     let cwd = text(entry.get("options")?.get("cwd")?)?;
-                    Some(filled(reader, entry, PlaceholderLocation::Other("cwd"), &cwd))
+                    Some(filled(
+                        reader,
+                        entry,
+                        PlaceholderLocation::Other("cwd"),
+                        &cwd,
+                    ))
                 });
         }
         TransportSetting::Remote(kind) => {
             table.server.url = entry.filled(reader, URLS, PlaceholderLocation::Url);
             table.server.headers = map(reader, entry, "headers", PlaceholderLocation::Header);
-            let word = KINDS.iter().find(|(_, other)| *other == TransportSetting::Remote(kind));
+            let word = KINDS
+                .iter()
+                .find(|(_, other)| *other == TransportSetting::Remote(kind));
             table.server.transport =
                 word.map(|(word, _)| Spanned::new(entry.at.clone(), (*word).to_owned()));
         }
@@ -246,7 +267,9 @@ fn decide(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) -> Option<T
     });
     let has_url = entry.text(URLS).is_some();
     match (kind, &said) {
-        (Some(TransportSetting::Remote(kind)), _) if has_url => return Some(TransportSetting::Remote(kind)),
+        (Some(TransportSetting::Remote(kind)), _) if has_url => {
+            return Some(TransportSetting::Remote(kind));
+        }
         (Some(TransportSetting::Remote(_)), Some(said)) => {
             let rest = format!("of type '{}' requires a 'url' field", said.get_ref());
             entry.error(reader, &said.span(), &rest);
@@ -385,8 +408,13 @@ fn timeout(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) -> Option<
     let span = value.at.clone();
     let written = match &value.tree {
         ValueContent::Number(number) => number.parse::<f64>().ok().filter(|number| *number > 0.0),
-        ValueContent::Text(_) => return entry.filled(reader, &["timeout"], PlaceholderLocation::Other("timeout")),
-        ValueContent::Switch(_) | ValueContent::Null | ValueContent::Map(_) | ValueContent::List(_) => None,
+        ValueContent::Text(_) => {
+            return entry.filled(reader, &["timeout"], PlaceholderLocation::Other("timeout"));
+        }
+        ValueContent::Switch(_)
+        | ValueContent::Null
+        | ValueContent::Map(_)
+        | ValueContent::List(_) => None,
     };
     let Some(number) = written.filter(|number| *number < 1e12) else {
         reader.warn(

@@ -6,8 +6,9 @@ use url::Url;
 
 use crate::{
     config::{
-        AccessSettings, AuditSettings, BridgeSettings, Config, Diagnostic, Environment, Flavor, LimitSettings, LoadedConfig, CliOverrides,
-        RemoteSettings, RemoteKind, ServerSettings, StdioSettings, TelemetrySettings, TransportSettings, TransportKind,
+        AccessSettings, AuditSettings, BridgeSettings, CliOverrides, Config, Diagnostic,
+        Environment, Flavor, LimitSettings, LoadedConfig, RemoteKind, RemoteSettings,
+        ServerSettings, StdioSettings, TelemetrySettings, TransportKind, TransportSettings,
         bridges::transport::OWN_NAME,
         identity::IdentityDraft,
         naming::{name_of_command, name_of_url},
@@ -96,7 +97,10 @@ pub fn remote(text: &str, kind: RemoteKind) -> Result<BridgeSettings, Vec<Diagno
             vec![Diagnostic::error("this is not a server URL").with_hint(hint)]
         })?;
     let name = name_of_url(&url);
-    Ok(bridge(name, TransportSettings::Remote(RemoteSettings::new(url, kind))))
+    Ok(bridge(
+        name,
+        TransportSettings::Remote(RemoteSettings::new(url, kind)),
+    ))
 }
 
 /// Whether a word of the command line is a URL and not a program.

@@ -4,7 +4,7 @@
 use toml::Spanned;
 
 use crate::config::{
-    clients::{RewrittenText, PlaceholderStyle, PlaceholderVariable, alone, rewrite},
+    clients::{PlaceholderStyle, PlaceholderVariable, RewrittenText, alone, rewrite},
     mcp::entry::McpServerEntry,
     read::{ConfigReader, Text, reference::ReferenceScope},
 };
@@ -44,17 +44,32 @@ impl PlaceholderLocation {
 
 impl McpServerEntry<'_> {
     /// Returns the first of some keys that contains a string which is not empty, with its placeholders converted.
-    pub fn filled(&self, reader: &mut ConfigReader<'_>, keys: &[&str], place: PlaceholderLocation) -> Option<Text> {
+    pub fn filled(
+        &self,
+        reader: &mut ConfigReader<'_>,
+        keys: &[&str],
+        place: PlaceholderLocation,
+    ) -> Option<Text> {
         let text = self.text(keys)?;
         Some(filled(reader, self, place, &text))
     }
 }
 
 /// Converts a value to references, with a warning if it needs an unset variable.
-pub fn filled(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, place: PlaceholderLocation, text: &Text) -> Text {
+pub fn filled(
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
+    place: PlaceholderLocation,
+    text: &Text,
+) -> Text {
     let own = match place {
-        PlaceholderLocation::Arg | PlaceholderLocation::Script | PlaceholderLocation::Command => entry.own,
-        PlaceholderLocation::Header | PlaceholderLocation::Env | PlaceholderLocation::Url | PlaceholderLocation::Other(_) => &[],
+        PlaceholderLocation::Arg | PlaceholderLocation::Script | PlaceholderLocation::Command => {
+            entry.own
+        }
+        PlaceholderLocation::Header
+        | PlaceholderLocation::Env
+        | PlaceholderLocation::Url
+        | PlaceholderLocation::Other(_) => &[],
     };
     let style = PlaceholderStyle {
         is_script: place == PlaceholderLocation::Script,
@@ -69,7 +84,11 @@ pub fn filled(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, place: 
         }
         return ours;
     }
-    if !matches!(place, PlaceholderLocation::Header | PlaceholderLocation::Env) || alone(&rewritten.text).is_none() {
+    if !matches!(
+        place,
+        PlaceholderLocation::Header | PlaceholderLocation::Env
+    ) || alone(&rewritten.text).is_none()
+    {
         return text.clone();
     }
     let Some(variable) = missing else {
@@ -80,7 +99,10 @@ pub fn filled(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>, place: 
 }
 
 /// Returns the first variable that a value needs and that is not set.
-fn missing<'r>(reader: &ConfigReader<'_>, rewritten: &'r RewrittenText) -> Option<&'r PlaceholderVariable> {
+fn missing<'r>(
+    reader: &ConfigReader<'_>,
+    rewritten: &'r RewrittenText,
+) -> Option<&'r PlaceholderVariable> {
     let scope = ReferenceScope {
         environment: reader.environment,
         folder: &reader.folder,

@@ -371,7 +371,11 @@ mod tests {
         for (text, error, hint) in [
             ("${A", ReferenceError::Open, "$${"),
             ("${}", ReferenceError::Name(String::new()), "${NAME}"),
-            ("${A-x}", ReferenceError::Name("A-x".to_owned()), "`${A:-x}`"),
+            (
+                "${A-x}",
+                ReferenceError::Name("A-x".to_owned()),
+                "`${A:-x}`",
+            ),
             (
                 "${A:?x}",
                 ReferenceError::Name("A:?x".to_owned()),

@@ -126,7 +126,10 @@ impl<'de> Deserialize<'de> for ListSetting {
                 Ok(ListSetting::One(text.to_owned()))
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<ListSetting, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> Result<ListSetting, A::Error> {
                 let mut texts = Vec::new();
                 while let Some(text) = items.next_element()? {
                     texts.push(text);

@@ -12,8 +12,8 @@ use crate::{
     config::{
         BridgeSettings,
         read::{
-            BadValue, KEY, ConfigReader, SectionRules, Span, glob, keys_of, list_of, nearest, parsed,
-            reads, value, words_of,
+            BadValue, ConfigReader, KEY, SectionRules, Span, glob, keys_of, list_of, nearest,
+            parsed, reads, value, words_of,
         },
     },
     name::{BridgeName, is_hidden},

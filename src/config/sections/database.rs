@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::{
     config::read::{
-        BadValue, KEY, Parsed, ConfigReader, SecretRule, SectionRules, Span, YEAR, parsed, reads, value,
-        words_of,
+        BadValue, ConfigReader, KEY, Parsed, SecretRule, SectionRules, Span, YEAR, parsed, reads,
+        value, words_of,
     },
     secret::Secret,
 };

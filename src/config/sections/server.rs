@@ -11,7 +11,7 @@ use toml::{Spanned, de::DeTable};
 use url::Url;
 
 use crate::config::read::{
-    BadValue, KEY, Parsed, ConfigReader, SectionRules, Span, YEAR, duration_up_to, list_of, parsed,
+    BadValue, ConfigReader, KEY, Parsed, SectionRules, Span, YEAR, duration_up_to, list_of, parsed,
     reads, value, web_url,
 };
 
@@ -108,7 +108,11 @@ impl Default for ServerSettings {
 }
 
 /// Reads the section. Returns the position of `listen` too, for problems that other sections have with it.
-pub fn read(reader: &mut ConfigReader<'_>, at: &Span, mut table: DeTable<'_>) -> (ServerSettings, Option<Span>) {
+pub fn read(
+    reader: &mut ConfigReader<'_>,
+    at: &Span,
+    mut table: DeTable<'_>,
+) -> (ServerSettings, Option<Span>) {
     for (key, other) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
         if let (Some(there), None) = (table.get(key).map(Spanned::span), table.get(other)) {
             reader.refuse(

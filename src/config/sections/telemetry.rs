@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     Diagnostic,
-    read::{BadValue, KEY, ConfigReader, SectionRules, Span, WordSetting, nearest, parsed, value},
+    read::{BadValue, ConfigReader, KEY, SectionRules, Span, WordSetting, nearest, parsed, value},
     sections::{
         otlp::{self, OtlpSettings, told},
         server::parse_listen,

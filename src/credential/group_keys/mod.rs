@@ -189,7 +189,11 @@ impl GroupKeys {
     }
 
     /// Reads the tables. Returns the rows that are stored in plain text.
-    async fn look(&self, store: &Store, keyring: &EncryptionKeys) -> Result<Vec<GroupKeyRow>, StoreError> {
+    async fn look(
+        &self,
+        store: &Store,
+        keyring: &EncryptionKeys,
+    ) -> Result<Vec<GroupKeyRow>, StoreError> {
         let rows = store.group_keys().await?;
         let endpoints = store.endpoints().await?;
         let old = self.table.load_full();
@@ -206,13 +210,16 @@ impl GroupKeys {
         self.table.store(Arc::new(Some(new)));
         self.is_empty.store(is_empty, Ordering::Release);
         self.is_read.send_replace(true);
-        let is_plain = |row: &GroupKeyRow| matches!(StoredGroupKey::read(row), StoredGroupKey::Plain(..));
+        let is_plain =
+            |row: &GroupKeyRow| matches!(StoredGroupKey::read(row), StoredGroupKey::Plain(..));
         Ok(rows.into_iter().filter(is_plain).collect())
     }
 
     /// Whether all keys are usable.
     fn is_sound(&self) -> bool {
-        (**self.table.load()).as_ref().is_some_and(GroupKeyTable::is_sound)
+        (**self.table.load())
+            .as_ref()
+            .is_some_and(GroupKeyTable::is_sound)
     }
 }
 

@@ -70,7 +70,11 @@ impl GroupKeyTable {
     }
 
     /// The entry of the first of these groups that has one for a bridge.
-    pub(super) fn of(&self, groups: &[Arc<str>], bridge: &str) -> Option<(&Arc<str>, &GroupKeyEntry)> {
+    pub(super) fn of(
+        &self,
+        groups: &[Arc<str>],
+        bridge: &str,
+    ) -> Option<(&Arc<str>, &GroupKeyEntry)> {
         let known = self.bridges.get(bridge)?;
         groups.iter().find_map(|group| known.get_key_value(group))
     }
@@ -153,7 +157,12 @@ impl GroupKeyDraft {
     }
 
     /// The finished entry. If nothing changed, it is the same as before.
-    fn finish(mut self, group: &str, before: Option<&GroupKeyEntry>, revision: &mut u64) -> GroupKeyEntry {
+    fn finish(
+        mut self,
+        group: &str,
+        before: Option<&GroupKeyEntry>,
+        revision: &mut u64,
+    ) -> GroupKeyEntry {
         if let Some(problem) = self.problem {
             return GroupKeyEntry::Unusable(problem.into());
         }

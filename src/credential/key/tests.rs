@@ -105,7 +105,10 @@ fn what_can_be_guessed_is_no_key() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("key");
     let error = ring(Some("hunter2"), &path, true).to_seal().unwrap_err();
-    assert!(matches!(&error, EncryptionKeyError::Short { length: 7, .. }));
+    assert!(matches!(
+        &error,
+        EncryptionKeyError::Short { length: 7, .. }
+    ));
     assert!(
         error.to_string().contains("BRIDGE_SECRET_KEY") && !error.to_string().contains("hunter2")
     );
@@ -126,7 +129,10 @@ fn what_can_be_guessed_is_no_key() {
         secret_keys_old: vec![Secret::new("x")],
         ..config(Some(LONG), &path, true)
     });
-    assert!(matches!(old.to_open(), Err(EncryptionKeyError::Short { .. })));
+    assert!(matches!(
+        old.to_open(),
+        Err(EncryptionKeyError::Short { .. })
+    ));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{StoredGroupKey, places};
 use crate::{
     secret::Secret,
     store::{AccountKey, GroupKeyRow, Store, StoreError},
-    vault::{ValueLocation, DecryptError, Vault},
+    vault::{DecryptError, ValueLocation, Vault},
 };
 
 /// How many rows are read at once.
@@ -195,7 +195,11 @@ async fn logins(store: &Store, vault: &Vault, seals: bool) -> Result<RotationCou
     }
 }
 
-async fn group_keys(store: &Store, vault: &Vault, seals: bool) -> Result<RotationCounts, StoreError> {
+async fn group_keys(
+    store: &Store,
+    vault: &Vault,
+    seals: bool,
+) -> Result<RotationCounts, StoreError> {
     let mut tally = RotationCounts::default();
     for row in store.group_keys().await? {
         let value = match StoredGroupKey::read(&row) {

@@ -10,7 +10,11 @@ use crate::{
 
 /// A warning about a group that is not known here. Only administrators of the default workspace get
 /// it, because it can name other groups.
-pub async fn of_group(admin: &AdminCaller, group: &str, at: GroupMention) -> Result<Option<String>, ApiError> {
+pub async fn of_group(
+    admin: &AdminCaller,
+    group: &str,
+    at: GroupMention,
+) -> Result<Option<String>, ApiError> {
     if !admin.administers_all {
         return Ok(None);
     }

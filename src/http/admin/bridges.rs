@@ -14,7 +14,7 @@ use utoipa::{
 use super::guard::{AdminCaller, GlobalAdmin, PathName};
 use crate::{
     bridge::{Bridge, BridgePhase},
-    config::{CredentialScope, TransportSettings, TransportKind},
+    config::{CredentialScope, TransportKind, TransportSettings},
     credential::oauth_of,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
@@ -292,7 +292,10 @@ pub async fn restart(
     });
     let patience = bridge.config.connect_timeout.saturating_add(ENDING);
     let is_settled = timeout(patience, bridge.restart()).await.is_ok();
-    let is_up = matches!(bridge.status().phase, BridgePhase::Ready | BridgePhase::Idle);
+    let is_up = matches!(
+        bridge.status().phase,
+        BridgePhase::Ready | BridgePhase::Idle
+    );
     let status = match (is_settled, is_up) {
         (true, true) => RestartStatus::Restarted,
         (true, false) => RestartStatus::Failed,

@@ -207,7 +207,10 @@ impl From<CallRecord> for CallItem {
         (status = 404, description = NO_DATABASE),
     ),
 )]
-pub async fn list(admin: AdminCaller, QueryParams(wanted): QueryParams<CallsQuery>) -> Result<Response, ApiError> {
+pub async fn list(
+    admin: AdminCaller,
+    QueryParams(wanted): QueryParams<CallsQuery>,
+) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let limit = limit(wanted.limit)?;
     if let Some(outcome) = &wanted.outcome {

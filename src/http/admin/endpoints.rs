@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{JsonBody, GlobalAdmin, refused},
+    guard::{GlobalAdmin, JsonBody, refused},
     tenant_keys::problem,
     words,
 };

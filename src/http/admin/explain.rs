@@ -10,7 +10,7 @@ use utoipa::{
 };
 
 use super::{
-    guard::{QueryParams, GlobalAdmin},
+    guard::{GlobalAdmin, QueryParams},
     words,
 };
 use crate::{

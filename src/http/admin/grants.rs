@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{AdminCaller, QueryParams, JsonBody, refused},
+    guard::{AdminCaller, JsonBody, QueryParams, refused},
     words,
 };
 use crate::{
@@ -133,7 +133,10 @@ pub struct GrantsRevoked {
         (status = 404, description = NO_DATABASE),
     ),
 )]
-pub async fn list(admin: AdminCaller, QueryParams(wanted): QueryParams<GrantsQuery>) -> Result<Json<GrantList>, ApiError> {
+pub async fn list(
+    admin: AdminCaller,
+    QueryParams(wanted): QueryParams<GrantsQuery>,
+) -> Result<Json<GrantList>, ApiError> {
     let grants = admin.store()?.grants().await.map_err(refused)?;
     let is_wanted = |grant: &&GrantRow| {
         is_seen_by(grant, &admin.actor)

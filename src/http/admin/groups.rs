@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{
     errors::NO_DATABASE,
     grants::{self, GrantItem},
-    guard::{AdminCaller, JsonBody, GlobalAdmin, PathName, refused},
+    guard::{AdminCaller, GlobalAdmin, JsonBody, PathName, refused},
     words,
 };
 use crate::{

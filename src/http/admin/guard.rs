@@ -154,7 +154,11 @@ fn actor(view: &Permissions) -> Result<ChangeActor, ApiError> {
 
 /// Refuses a page of another origin that uses an administrator's cookie, even if
 /// `cors_allow_origins` allows that origin elsewhere.
-fn refuse_pages(view: &Permissions, sender: &RequestSender, method: &Method) -> Result<(), ApiError> {
+fn refuse_pages(
+    view: &Permissions,
+    sender: &RequestSender,
+    method: &Method,
+) -> Result<(), ApiError> {
     if browser::may_be_forged(view.caller()) && !browser::is_same_origin(sender) {
         tracing::warn!(%method, "a page of another origin tried the admin API");
         return Err(ApiError::new(
@@ -174,14 +178,16 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for JsonBody<T> {
 
     async fn from_request(request: Request, _state: &Arc<AppState>) -> Result<Self, ApiError> {
         let bytes = body::read(request.into_body(), BODY_BYTES_MAX, None).await?;
-        serde_json::from_slice(&bytes).map(JsonBody).map_err(|error| {
-            if error.is_data() {
-                invalid(error.to_string())
-            } else {
-                let detail = format!("the body is not valid JSON: {error}");
-                ApiError::new(ErrorCode::InvalidJson, detail).of_caller()
-            }
-        })
+        serde_json::from_slice(&bytes)
+            .map(JsonBody)
+            .map_err(|error| {
+                if error.is_data() {
+                    invalid(error.to_string())
+                } else {
+                    let detail = format!("the body is not valid JSON: {error}");
+                    ApiError::new(ErrorCode::InvalidJson, detail).of_caller()
+                }
+            })
     }
 }
 

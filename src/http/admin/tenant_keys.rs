@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{AdminCaller, JsonBody, GlobalAdmin, PathName, invalid, refused},
+    guard::{AdminCaller, GlobalAdmin, JsonBody, PathName, invalid, refused},
     words,
 };
 use crate::{
     access::{GroupMention, variable_advice},
-    credential::{self, GroupKeyError, EncryptionKeyError, GroupKeyPutError},
+    credential::{self, EncryptionKeyError, GroupKeyError, GroupKeyPutError},
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
     name::BridgeName,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{
     advice,
     errors::NO_DATABASE,
-    guard::{JsonBody, GlobalAdmin, refused},
+    guard::{GlobalAdmin, JsonBody, refused},
     words,
 };
 use crate::{access::GroupMention, http::error::ApiError};

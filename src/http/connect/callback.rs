@@ -13,7 +13,7 @@ use super::{
     parts::{failed, logins, root_of},
 };
 use crate::{
-    auth::{Caller, AuthenticationMethod},
+    auth::{AuthenticationMethod, Caller},
     credential::{AuthorizationResponse, ConnectedAccount, LoginError, SessionOwner},
     http::{AppState, sender::RequestSender},
     rate::CallerKey,

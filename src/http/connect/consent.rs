@@ -19,7 +19,9 @@ use crate::{
     auth::AuthenticationMethod,
     bridge::Bridge,
     call::permissions,
-    credential::{InvalidTicketError, SessionOwner, ConnectTicket, TicketStore, LoginRequest, oauth_of},
+    credential::{
+        ConnectTicket, InvalidTicketError, LoginRequest, SessionOwner, TicketStore, oauth_of,
+    },
     error_code::ErrorCode,
     http::{AppState, body, browser, error::ApiError, identity, sender::RequestSender},
     settings::{below, public_url},
@@ -100,7 +102,9 @@ fn tickets(state: &AppState) -> Result<TicketStore, ApiError> {
 fn bad_link(error: InvalidTicketError) -> ApiError {
     match error {
         InvalidTicketError::Store(error) => ApiError::store(error),
-        InvalidTicketError::OtherBrowser => ApiError::new(ErrorCode::NotYourLink, error.to_string()),
+        InvalidTicketError::OtherBrowser => {
+            ApiError::new(ErrorCode::NotYourLink, error.to_string())
+        }
         InvalidTicketError::Unknown => ApiError::new(ErrorCode::BadLink, error.to_string()),
     }
 }
@@ -134,7 +138,10 @@ async fn is_theirs(
     let Ok(caller) = settings.proofs.identify(&sender.evidence()).await else {
         return Ok(());
     };
-    if matches!(caller.proof, AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback) {
+    if matches!(
+        caller.proof,
+        AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback
+    ) {
         return Ok(());
     }
     let view = permissions(&settings, &caller).await?;

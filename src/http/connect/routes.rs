@@ -54,7 +54,10 @@ struct LinkQuery {
 }
 
 /// `GET /oauth`: the bridges that need a login.
-async fn list(State(state): State<Arc<AppState>>, sender: RequestSender) -> Result<Json<Value>, ApiError> {
+async fn list(
+    State(state): State<Arc<AppState>>,
+    sender: RequestSender,
+) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let mut bridges = Vec::new();
     let roster = state.registry.roster().clone();
@@ -156,7 +159,11 @@ async fn ask(state: &AppState, name: &str, sender: &RequestSender) -> Result<Val
 
 /// A link to connect an account. A caller who may use the bridge connects their own account. Only
 /// an administrator connects a shared account.
-async fn link_for(state: &AppState, bridge: &Bridge, view: &Permissions) -> Result<url::Url, ApiError> {
+async fn link_for(
+    state: &AppState,
+    bridge: &Bridge,
+    view: &Permissions,
+) -> Result<url::Url, ApiError> {
     let is_shared = bridge.config.credential != CredentialScope::Caller;
     if is_shared && !identity::administers_all(view) {
         let detail = format!(

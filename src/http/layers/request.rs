@@ -190,7 +190,9 @@ fn render(
         }
     }
     *rendered.extensions_mut() = parts.extensions;
-    rendered.extensions_mut().insert(ResponseErrorCode(error.code));
+    rendered
+        .extensions_mut()
+        .insert(ResponseErrorCode(error.code));
     rendered
 }
 
@@ -231,7 +233,10 @@ fn end_span(traced: &ActiveSpan, request_id: &str, method: &Method, response: &R
     if let Some(route) = route.or(note.map(|_call| "/{bridge}/{tool}")) {
         span.routed(method.as_str(), route);
     }
-    let code = response.extensions().get::<ResponseErrorCode>().map(|code| code.0);
+    let code = response
+        .extensions()
+        .get::<ResponseErrorCode>()
+        .map(|code| code.0);
     span.answered(request_id, response.status().as_u16(), code);
     span.trace_id()
 }

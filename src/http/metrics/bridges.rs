@@ -19,7 +19,11 @@ use crate::{
 const OTHERS: &str = "*";
 
 /// Adds the series of all bridges.
-pub fn add(page: &mut MetricsPage, bridges: &[Arc<Bridge>], usage: &HashMap<u32, ProcessGroupUsage>) {
+pub fn add(
+    page: &mut MetricsPage,
+    bridges: &[Arc<Bridge>],
+    usage: &HashMap<u32, ProcessGroupUsage>,
+) {
     add_calls(page, bridges);
     add_sessions(page, bridges);
     add_servers(page, bridges, usage);
@@ -115,17 +119,23 @@ fn add_sessions(page: &mut MetricsPage, bridges: &[Arc<Bridge>]) {
 }
 
 /// What the child processes use. Each process group counts as a whole.
-fn add_servers(page: &mut MetricsPage, bridges: &[Arc<Bridge>], usage: &HashMap<u32, ProcessGroupUsage>) {
+fn add_servers(
+    page: &mut MetricsPage,
+    bridges: &[Arc<Bridge>],
+    usage: &HashMap<u32, ProcessGroupUsage>,
+) {
     let used: Vec<(&Arc<Bridge>, ProcessGroupUsage)> = bridges
         .iter()
         .map(|bridge| (bridge, used(bridge, usage)))
         .filter(|(bridge, used)| {
             // Where groups bring their own keys, the configuration alone does not tell which
             // processes are started.
-            matches!(bridge.config.transport, Ok(TransportSettings::Stdio(_))) || *used != ProcessGroupUsage::default()
+            matches!(bridge.config.transport, Ok(TransportSettings::Stdio(_)))
+                || *used != ProcessGroupUsage::default()
         })
         .collect();
-    let series = |value: fn(&ProcessGroupUsage) -> f64, make: fn(&[(&str, &str)], f64) -> Metric| {
+    let series = |value: fn(&ProcessGroupUsage) -> f64,
+                  make: fn(&[(&str, &str)], f64) -> Metric| {
         used.iter()
             .map(|(bridge, usage)| make(&[("bridge", bridge.name().as_str())], value(usage)))
             .collect()

@@ -46,11 +46,16 @@ impl ScrapeState {
 
     /// The number of responses by the class of their status.
     pub(super) fn answers(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        CLASSES.into_iter().zip(self.answers.iter().map(AtomicCounter::get))
+        CLASSES
+            .into_iter()
+            .zip(self.answers.iter().map(AtomicCounter::get))
     }
 
     /// What each process group uses. Only one task reads at a time, and at most once a second.
-    pub(super) async fn usage(&self, tracker: &TaskTracker) -> Arc<HashMap<u32, ProcessGroupUsage>> {
+    pub(super) async fn usage(
+        &self,
+        tracker: &TaskTracker,
+    ) -> Arc<HashMap<u32, ProcessGroupUsage>> {
         let mut look = self.look.lock().await;
         if let Some(look) = look.as_ref().filter(|look| look.at.elapsed() < LOOK_TTL) {
             return Arc::clone(&look.groups);

@@ -69,7 +69,11 @@ async fn download(
 }
 
 /// The file behind a link, for its caller.
-async fn opened(state: &AppState, id: &FileId, sender: &RequestSender) -> Result<Response, ApiError> {
+async fn opened(
+    state: &AppState,
+    id: &FileId,
+    sender: &RequestSender,
+) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     let view = identity::view(&settings, sender).await;
     let view = view.map_err(|error| sign_in(error, sender))?;

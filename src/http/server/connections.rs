@@ -379,7 +379,10 @@ mod tests {
 
     const OUTSIDE: &str = "192.0.2.1";
 
-    async fn connect(all: &Arc<ListenerConnections>, address: &str) -> Option<Arc<ClientConnection>> {
+    async fn connect(
+        all: &Arc<ListenerConnections>,
+        address: &str,
+    ) -> Option<Arc<ClientConnection>> {
         let place = timeout(Duration::from_secs(1), all.place()).await.ok()?;
         all.admit(address.parse().unwrap(), place.unwrap())
     }

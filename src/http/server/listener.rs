@@ -6,7 +6,7 @@ use axum_server::{AddrListener, Address};
 use tokio::net::TcpListener;
 
 use super::{
-    connections::{ListenerConnections, ClientPeer},
+    connections::{ClientPeer, ListenerConnections},
     watched::WatchedStream,
 };
 

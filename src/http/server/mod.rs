@@ -6,5 +6,5 @@ mod listener;
 mod serve;
 mod watched;
 
-pub use connections::{ClientConnection, OpenRequestGuard, ClientPeer, UnreadResponseGuard};
+pub use connections::{ClientConnection, ClientPeer, OpenRequestGuard, UnreadResponseGuard};
 pub use serve::{BoundListener, bind};

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 
 use super::{
     accept::DeadlineAcceptor,
-    connections::{ListenerConnections, ClientPeer},
+    connections::{ClientPeer, ListenerConnections},
     listener::LimitedListener,
 };
 use crate::{

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::{
     super::{
-        envelope::{RawMessage, ResponseContent, MessageKind, mended, read_error, text_of},
+        envelope::{MessageKind, RawMessage, ResponseContent, mended, read_error, text_of},
         preview::preview,
     },
     failure::TransportError,
@@ -117,7 +117,10 @@ pub fn refused_by_head(status: StatusCode, headers: &HeaderMap) -> Option<Transp
         return Some(TransportError::RateLimited { retry_after });
     }
     if status.is_redirection() {
-        return Some(TransportError::Http(status.as_u16(), redirect_hint(headers)));
+        return Some(TransportError::Http(
+            status.as_u16(),
+            redirect_hint(headers),
+        ));
     }
     None
 }

@@ -42,7 +42,9 @@ pub fn install_tls() {
 /// cookies and no total timeout (the calls have deadlines), and it uses the proxies from the environment.
 /// Fails if the system's certificates cannot be read. Call [`install_tls`] first.
 pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    client_builder().dns_resolver(Arc::new(OwnHostResolver)).build()
+    client_builder()
+        .dns_resolver(Arc::new(OwnHostResolver))
+        .build()
 }
 
 /// The settings that all clients share.

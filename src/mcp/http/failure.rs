@@ -243,7 +243,9 @@ fn supported(data: Option<&Value>) -> Vec<String> {
 
 /// Whether rmcp only reports that its own channel is closed.
 fn is_closed(error: &DynamicTransportError) -> bool {
-    let error = error.error.downcast_ref::<StreamableHttpError<TransportError>>();
+    let error = error
+        .error
+        .downcast_ref::<StreamableHttpError<TransportError>>();
     matches!(error, Some(StreamableHttpError::TransportChannelClosed))
 }
 

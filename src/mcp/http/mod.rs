@@ -27,7 +27,7 @@ pub use endpoint::HttpEndpoint;
 pub use failure::{LastTransportError, call_error, connect_error, unsent};
 
 pub(super) use super::preview::preview;
-pub(super) use alive::{SessionPing, PingOutcome, speaks_of_session};
+pub(super) use alive::{PingOutcome, SessionPing, speaks_of_session};
 pub(super) use body::{
     BodyKind, REFUSAL_BYTES_MAX, content_type, json_rpc_error, read, read_refusal, refused_by_body,
     refused_by_head, refused_by_status,

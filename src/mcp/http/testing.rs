@@ -17,8 +17,11 @@ use url::Url;
 
 use super::{call_error, http_client, install_tls};
 use crate::{
-    config::{RemoteSettings, RemoteKind},
-    mcp::{AnswerLimits, credential::AuthorizedClient, decode::raw_result, error::CallError, unasked::UnsolicitedMessages},
+    config::{RemoteKind, RemoteSettings},
+    mcp::{
+        AnswerLimits, credential::AuthorizedClient, decode::raw_result, error::CallError,
+        unasked::UnsolicitedMessages,
+    },
     secret::{Redactor, Secret},
 };
 

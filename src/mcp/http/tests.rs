@@ -32,7 +32,7 @@ use super::{
     },
     transport,
 };
-use crate::config::{RemoteSettings, RemoteKind};
+use crate::config::{RemoteKind, RemoteSettings};
 use crate::mcp::decode::raw_result;
 use crate::mcp::error::{CallError, ConnectError};
 

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::form::ResourceIndicator;
 use crate::{
-    config::{TokenAuthMethod, OAuthSettings, ResourceName},
+    config::{OAuthSettings, ResourceName, TokenAuthMethod},
     secret::Secret,
 };
 
@@ -32,7 +32,6 @@ const WANTED_MAX: usize = 100;
 
 /// The bridge's registration at an authorization server.
 #[derive(Clone, Serialize, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "OAuth's names")]
 pub struct ClientRegistration {
     /// The URL of the MCP server that the login is for.
     pub server: Url,
@@ -397,7 +396,11 @@ mod tests {
                 ResourceName::Discovered,
                 ResourceIndicator::Yielding(found),
             ),
-            (learned.clone(), ResourceName::Discovered, ResourceIndicator::Unsaid),
+            (
+                learned.clone(),
+                ResourceName::Discovered,
+                ResourceIndicator::Unsaid,
+            ),
             (json!({}), ResourceName::Unsaid, ResourceIndicator::Unsaid),
             (
                 learned,

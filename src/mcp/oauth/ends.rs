@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    account::{OAuthAccount, ClientRegistration, ImportedLogin},
+    account::{ClientRegistration, ImportedLogin, OAuthAccount},
     discovery::discover,
     error::OAuthError,
     form::ResourceIndicator,
     traffic::OAuthFlowClient,
 };
 use crate::{
-    config::{TokenAuthMethod, OAuthSettings},
+    config::{OAuthSettings, TokenAuthMethod},
     secret::Secret,
 };
 
@@ -23,7 +23,8 @@ pub async fn adopt(
     settings: &OAuthSettings,
     login: &ImportedLogin,
 ) -> Result<OAuthAccount, OAuthError> {
-    let traffic = OAuthFlowClient::new(server, settings.private_network, ResourceIndicator::Unsaid)?;
+    let traffic =
+        OAuthFlowClient::new(server, settings.private_network, ResourceIndicator::Unsaid)?;
     let found = discover(server, settings, &traffic, false).await?;
     let issuer = found.metadata.issuer.clone();
     let ends_at = login
@@ -74,7 +75,11 @@ pub async fn revoke(account: &OAuthAccount, settings: &OAuthSettings) -> Result<
     let Some(endpoint) = endpoint.and_then(Value::as_str) else {
         return Ok(());
     };
-    let traffic = OAuthFlowClient::new(&client.server, settings.private_network, ResourceIndicator::Unsaid)?;
+    let traffic = OAuthFlowClient::new(
+        &client.server,
+        settings.private_network,
+        ResourceIndicator::Unsaid,
+    )?;
     let tokens = account.credentials.token_response.as_ref();
     let Some(tokens) = tokens else { return Ok(()) };
     let (token, hint) = match tokens.refresh_token() {

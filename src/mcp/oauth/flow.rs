@@ -10,7 +10,7 @@ use rmcp::transport::auth::{
 use url::Url;
 
 use super::{
-    account::{OAuthAccount, ClientRegistration, PendingAuthorization},
+    account::{ClientRegistration, OAuthAccount, PendingAuthorization},
     discovery::{DiscoveryResult, discover},
     error::OAuthError,
     form::ResourceIndicator,
@@ -46,7 +46,11 @@ pub struct StartedLogin {
 /// Starts a login: discovery, registration if necessary, and the URL to open.
 pub async fn begin(asked: &LoginParameters<'_>) -> Result<StartedLogin, OAuthError> {
     let settings = asked.settings;
-    let traffic = OAuthFlowClient::new(asked.server, settings.private_network, ResourceIndicator::Unsaid)?;
+    let traffic = OAuthFlowClient::new(
+        asked.server,
+        settings.private_network,
+        ResourceIndicator::Unsaid,
+    )?;
     let found = discover(asked.server, settings, &traffic, true).await?;
     let scopes = scopes(asked, &found);
     let identity = identity(asked, &traffic, &found.metadata, &scopes).await?;
@@ -189,7 +193,10 @@ async fn exchange(
 }
 
 /// Refreshes the tokens of an account.
-pub async fn refresh(account_: &OAuthAccount, settings: &OAuthSettings) -> Result<OAuthAccount, OAuthError> {
+pub async fn refresh(
+    account_: &OAuthAccount,
+    settings: &OAuthSettings,
+) -> Result<OAuthAccount, OAuthError> {
     let known = TokenClient::new(&account_.client, settings).await?;
     let saved = known.store.save(account_.credentials.clone()).await;
     saved.map_err(|error| OAuthError::new(&error, None))?;
@@ -213,12 +220,16 @@ impl ClientRegistration {
 }
 
 /// Gets a token for the bridge itself, without a login (RFC 6749 §4.4).
-pub async fn client_credentials(server: &Url, settings: &OAuthSettings) -> Result<OAuthAccount, OAuthError> {
+pub async fn client_credentials(
+    server: &Url,
+    settings: &OAuthSettings,
+) -> Result<OAuthAccount, OAuthError> {
     let (Some(client_id), Some(secret)) = (&settings.client_id, &settings.client_secret) else {
         let words = "`client_id` and `client_secret` are needed for client credentials";
         return Err(OAuthError::Refused(words.to_owned()));
     };
-    let traffic = OAuthFlowClient::new(server, settings.private_network, ResourceIndicator::Unsaid)?;
+    let traffic =
+        OAuthFlowClient::new(server, settings.private_network, ResourceIndicator::Unsaid)?;
     let found = discover(server, settings, &traffic, false).await?;
     let client = ClientRegistration {
         server: server.clone(),
@@ -283,7 +294,10 @@ struct TokenClient {
 
 impl TokenClient {
     /// Creates it for a client from an earlier discovery and registration.
-    async fn new(client: &ClientRegistration, settings: &OAuthSettings) -> Result<Self, OAuthError> {
+    async fn new(
+        client: &ClientRegistration,
+        settings: &OAuthSettings,
+    ) -> Result<Self, OAuthError> {
         let server = &client.server;
         let indicator = client.indicator(settings);
         let traffic = OAuthFlowClient::new(server, settings.private_network, indicator)?;

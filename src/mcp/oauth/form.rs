@@ -40,7 +40,8 @@ impl TokenForm {
             .into_owned()
             .filter(|(key, _)| key != "resource")
             .collect();
-        if let ResourceIndicator::Firm(resource) | ResourceIndicator::Yielding(resource) = indicator {
+        if let ResourceIndicator::Firm(resource) | ResourceIndicator::Yielding(resource) = indicator
+        {
             fields.push(("resource".to_owned(), resource.clone()));
         }
         Self(fields)
@@ -127,8 +128,9 @@ mod tests {
 
     #[test]
     fn the_resource_is_ours_and_not_rmcps() {
-        let text =
-            |indicator| String::from_utf8(TokenForm::of(CODE.as_bytes(), &indicator).body()).unwrap();
+        let text = |indicator| {
+            String::from_utf8(TokenForm::of(CODE.as_bytes(), &indicator).body()).unwrap()
+        };
         let rest = "grant_type=authorization_code&code=secret-code&scope=a";
         assert_eq!(text(ResourceIndicator::Unsaid), rest);
         for indicator in [
@@ -154,7 +156,13 @@ mod tests {
             (CODE, &yields, "invalid_target", 503, None),
             (CODE, &yields, "invalid_target", 429, None),
             (CODE, &fixed, "invalid_target", 400, None),
-            (CODE, &ResourceIndicator::Unsaid, "invalid_request", 400, None),
+            (
+                CODE,
+                &ResourceIndicator::Unsaid,
+                "invalid_request",
+                400,
+                None,
+            ),
         ] {
             let form = TokenForm::of(form.as_bytes(), indicator);
             let lighter = form.lighter(indicator, &refusal(code, status));

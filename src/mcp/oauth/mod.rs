@@ -13,7 +13,7 @@ mod form;
 mod registration;
 mod traffic;
 
-pub use account::{OAuthAccount, ClientRegistration, ImportedLogin, PendingAuthorization};
+pub use account::{ClientRegistration, ImportedLogin, OAuthAccount, PendingAuthorization};
 pub use challenge::{challenges, lacking};
 pub use ends::{adopt, revoke};
 pub use error::{OAuthError, RESOURCE_HINT};

@@ -325,7 +325,8 @@ mod tests {
         let basic = post.lighter(&none).unwrap();
         assert_eq!(basic.method, TokenAuthMethod::Basic);
         assert_eq!(basic.lighter(&none), None);
-        let given = RegistrationRequest::new(Some(TokenAuthMethod::None), &metadata(&json!(null)), &[]);
+        let given =
+            RegistrationRequest::new(Some(TokenAuthMethod::None), &metadata(&json!(null)), &[]);
         assert_eq!(given.lighter(&none), None, "the operator's setting stays");
         assert_eq!(wish.lighter(&refusal("access_denied", "scope", 403)), None);
         assert_eq!(
@@ -387,7 +388,11 @@ mod tests {
             let text = format!(r#"{{"client_id":"c","client_secret":"s"{said}}}"#);
             assert_eq!(read(&text, asked).unwrap().auth_method, method, "{text}");
         }
-        let blank = read(r#"{"client_id":"c","client_secret":""}"#, TokenAuthMethod::Post).unwrap();
+        let blank = read(
+            r#"{"client_id":"c","client_secret":""}"#,
+            TokenAuthMethod::Post,
+        )
+        .unwrap();
         assert_eq!((blank.client_secret, blank.auth_method), (None, None));
         for none in [
             "",

@@ -26,7 +26,7 @@ use super::{
     answer,
     challenge::{self, AuthChallenge},
     error::{OAuthError, OAuthRefusal, WireFailure, short},
-    form::{TokenForm, ResourceIndicator},
+    form::{ResourceIndicator, TokenForm},
 };
 
 /// The timeout of one request. A user who logs in waits for it, and so does a call whose token is refreshed.
@@ -170,7 +170,9 @@ impl OAuthFlowClient {
                 .header(PROTOCOL_VERSION.0, PROTOCOL_VERSION.1);
             let response = match send(request).await {
                 Ok(response) => response,
-                Err(error) => return DiscoveryResponse::Dead(TransportError::from(error).to_string()),
+                Err(error) => {
+                    return DiscoveryResponse::Dead(TransportError::from(error).to_string());
+                }
             };
             let status = response.status();
             if status.is_redirection() {
@@ -330,7 +332,12 @@ fn is_passing(status: StatusCode) -> bool {
 
 /// Returns the error in an answer. A body with an error counts, whatever the status (GitHub and Slack send
 /// 200). Secrets of the request's form are redacted.
-pub fn refusal(url: &Url, status: StatusCode, body: &[u8], form: Option<&TokenForm>) -> Option<OAuthRefusal> {
+pub fn refusal(
+    url: &Url,
+    status: StatusCode,
+    body: &[u8],
+    form: Option<&TokenForm>,
+) -> Option<OAuthRefusal> {
     let refused = answer::object(body).and_then(|object| answer::refused(&object));
     if status.is_success() && refused.is_none() {
         return None;
@@ -424,7 +431,8 @@ mod tests {
             ),
         ] {
             let server = server.parse().unwrap();
-            let traffic = OAuthFlowClient::new(&server, private_network, ResourceIndicator::Unsaid).unwrap();
+            let traffic =
+                OAuthFlowClient::new(&server, private_network, ResourceIndicator::Unsaid).unwrap();
             let checked = traffic.check_place(&place.parse().unwrap());
             assert_eq!(
                 checked.is_ok(),

@@ -9,7 +9,7 @@ use super::{
     input::InputSchema,
     media::{MediaKind, MediaType, essence, is_textual},
     parameter::{ParameterStyle, style_of, text},
-    schema::{SchemaDefinitions, ResolvableDocument},
+    schema::{ResolvableDocument, SchemaDefinitions},
 };
 
 /// The argument for a body that is not a plain object.
@@ -130,7 +130,11 @@ struct RequestBodyReader<'a> {
 
 impl RequestBodyReader<'_> {
     /// A JSON body: its fields if it is a plain object, otherwise one argument.
-    fn json(&self, input: &mut InputSchema, definitions: &mut SchemaDefinitions) -> Result<RequestBody, String> {
+    fn json(
+        &self,
+        input: &mut InputSchema,
+        definitions: &mut SchemaDefinitions,
+    ) -> Result<RequestBody, String> {
         let kind = self.kind("application/json")?;
         let resolved = self.document.resolve(self.media.schema());
         let is_object = resolved.get("properties").is_some_and(Value::is_object)
@@ -184,7 +188,11 @@ impl RequestBodyReader<'_> {
     }
 
     /// A multipart form, with files in base64.
-    fn parts(&self, input: &mut InputSchema, definitions: &mut SchemaDefinitions) -> Result<RequestBody, String> {
+    fn parts(
+        &self,
+        input: &mut InputSchema,
+        definitions: &mut SchemaDefinitions,
+    ) -> Result<RequestBody, String> {
         let mut fields = MultipartSchema::default();
         self.describe(self.media.schema(), &mut fields, 0);
         if fields.properties.is_empty() {
@@ -305,7 +313,11 @@ impl RequestBodyReader<'_> {
     }
 
     /// A body in one argument, as text or as base64.
-    fn whole(&self, format: WholeBodyFormat, input: &mut InputSchema) -> Result<RequestBody, String> {
+    fn whole(
+        &self,
+        format: WholeBodyFormat,
+        input: &mut InputSchema,
+    ) -> Result<RequestBody, String> {
         let kind = self.kind(OCTETS)?;
         let words = text(self.body, "description").unwrap_or_default();
         let words = words.trim().trim_end_matches('.');
@@ -319,7 +331,9 @@ impl RequestBodyReader<'_> {
                 json!({ "type": "string", "contentEncoding": "base64" }),
                 "its bytes in base64, or a `data:` URI",
             ),
-            WholeBodyFormat::Json | WholeBodyFormat::Text => (json!({ "type": "string" }), "its text as it is"),
+            WholeBodyFormat::Json | WholeBodyFormat::Text => {
+                (json!({ "type": "string" }), "its text as it is")
+            }
         };
         if let Some(schema) = schema.as_object_mut() {
             schema.insert("contentMediaType".to_owned(), json!(self.media.kind));

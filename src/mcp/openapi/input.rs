@@ -6,7 +6,7 @@ use super::{
     media::json_schema,
     names::UniqueNames,
     parameter::text,
-    schema::{SchemaDefinitions, ResolvableDocument},
+    schema::{ResolvableDocument, SchemaDefinitions},
 };
 
 /// An input schema under construction.

@@ -127,7 +127,11 @@ mod tests {
                 MediaKind::Text,
             ),
             (vec!["application/pdf"], "application/pdf", MediaKind::Bytes),
-            (vec!["multipart/mixed"], "multipart/mixed", MediaKind::Unknown),
+            (
+                vec!["multipart/mixed"],
+                "multipart/mixed",
+                MediaKind::Unknown,
+            ),
         ] {
             let content: serde_json::Map<_, _> = kinds
                 .iter()

@@ -8,8 +8,11 @@ use super::{
     input::InputSchema,
     media::json_schema,
     naming::{self, NameParts},
-    parameter::{OperationParameter, ParameterLocation, ParameterStyle, parameters_of, place_of, style_of, text},
-    schema::{SchemaDefinitions, ResolvableDocument},
+    parameter::{
+        OperationParameter, ParameterLocation, ParameterStyle, parameters_of, place_of, style_of,
+        text,
+    },
+    schema::{ResolvableDocument, SchemaDefinitions},
 };
 use crate::mcp::weight::{TOOL_BYTES, lighten, weight_of};
 use crate::tool::ALIAS_META;
@@ -107,7 +110,11 @@ pub fn operations(
 }
 
 /// Sets the name of each operation, and its operation id as a second name.
-fn name_all(operations: &mut [ServiceOperation], found: &[OperationEntry<'_>], flaws: &mut DocumentFlaws) {
+fn name_all(
+    operations: &mut [ServiceOperation],
+    found: &[OperationEntry<'_>],
+    flaws: &mut DocumentFlaws,
+) {
     let called: Vec<NameParts<'_>> = found
         .iter()
         .map(|&OperationEntry { path, method, id }| NameParts { path, method, id })
@@ -228,7 +235,11 @@ fn output_schema(document: ResolvableDocument<'_>, operation: &Value) -> Option<
 }
 
 /// Splits a path at its parameters. A parameter without a description accepts a text.
-fn cut(path: &str, described: &[OperationParameter], input: &mut InputSchema) -> Result<Vec<PathPiece>, String> {
+fn cut(
+    path: &str,
+    described: &[OperationParameter],
+    input: &mut InputSchema,
+) -> Result<Vec<PathPiece>, String> {
     let mut pieces = Vec::new();
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('{') {

@@ -146,7 +146,11 @@ mod tests {
         let cases = [
             ("query", json!({}), ParameterStyle::Repeated),
             ("cookie", json!({}), ParameterStyle::Repeated),
-            ("query", json!({ "explode": false }), ParameterStyle::Joined(',')),
+            (
+                "query",
+                json!({ "explode": false }),
+                ParameterStyle::Joined(','),
+            ),
             (
                 "query",
                 json!({ "style": "pipeDelimited" }),
@@ -157,7 +161,11 @@ mod tests {
                 json!({ "style": "spaceDelimited", "explode": true }),
                 ParameterStyle::Repeated,
             ),
-            ("query", json!({ "style": "deepObject" }), ParameterStyle::Deep),
+            (
+                "query",
+                json!({ "style": "deepObject" }),
+                ParameterStyle::Deep,
+            ),
             ("query", json!({ "content": {} }), ParameterStyle::Json),
             ("path", json!({}), ParameterStyle::Simple { explode: false }),
             (
@@ -186,7 +194,10 @@ mod tests {
         assert_eq!(place_of("header", "authorization"), None);
         assert_eq!(place_of("header", "no name"), None);
         assert_eq!(place_of("cookie", "a=b; c"), None);
-        assert_eq!(place_of("cookie", "session"), Some(ParameterLocation::Cookie));
+        assert_eq!(
+            place_of("cookie", "session"),
+            Some(ParameterLocation::Cookie)
+        );
         assert_eq!(place_of("body", "x"), None);
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::{
-    body::{BODY, RequestBody, BodyFieldsFormat, MultipartField, WholeBodyFormat},
+    body::{BODY, BodyFieldsFormat, MultipartField, RequestBody, WholeBodyFormat},
     parameter::ParameterStyle,
     request::invalid,
     value::{pairs, scalar},
@@ -37,7 +37,10 @@ pub struct EncodedBody {
 }
 
 /// Writes the body; `None` if there is none.
-pub fn write(body: &RequestBody, mut arguments: Map<String, Value>) -> Result<Option<EncodedBody>, CallError> {
+pub fn write(
+    body: &RequestBody,
+    mut arguments: Map<String, Value>,
+) -> Result<Option<EncodedBody>, CallError> {
     match body {
         RequestBody::None => Ok(None),
         RequestBody::Whole { format, kind } => {
@@ -59,7 +62,11 @@ pub fn write(body: &RequestBody, mut arguments: Map<String, Value>) -> Result<Op
 }
 
 /// Writes a body that is one argument.
-fn whole(format: WholeBodyFormat, kind: &HeaderValue, value: Value) -> Result<EncodedBody, CallError> {
+fn whole(
+    format: WholeBodyFormat,
+    kind: &HeaderValue,
+    value: Value,
+) -> Result<EncodedBody, CallError> {
     let mut kind = kind.clone();
     let bytes = match (format, value) {
         (WholeBodyFormat::Text, Value::String(text)) => text.into_bytes(),
@@ -71,7 +78,9 @@ fn whole(format: WholeBodyFormat, kind: &HeaderValue, value: Value) -> Result<En
             }
             file.bytes
         }
-        (WholeBodyFormat::Json | WholeBodyFormat::Text | WholeBodyFormat::Bytes, value) => value.to_string().into_bytes(),
+        (WholeBodyFormat::Json | WholeBodyFormat::Text | WholeBodyFormat::Bytes, value) => {
+            value.to_string().into_bytes()
+        }
     };
     Ok(EncodedBody { kind, bytes })
 }
@@ -99,7 +108,10 @@ fn form(styles: &[(String, ParameterStyle)], arguments: Map<String, Value>) -> E
 }
 
 /// `multipart/form-data` (RFC 7578).
-fn multipart(parts: &[MultipartField], mut arguments: Map<String, Value>) -> Result<EncodedBody, CallError> {
+fn multipart(
+    parts: &[MultipartField],
+    mut arguments: Map<String, Value>,
+) -> Result<EncodedBody, CallError> {
     let mut writer = MultipartWriter::new();
     let names = parts.iter().filter_map(|part| {
         let name = arguments.shift_remove(part.filename.as_deref()?)?;
@@ -168,7 +180,12 @@ impl MultipartWriter {
     }
 
     /// Writes a file.
-    fn file(&mut self, part: &MultipartField, name: Option<&str>, value: &Value) -> Result<(), CallError> {
+    fn file(
+        &mut self,
+        part: &MultipartField,
+        name: Option<&str>,
+        value: &Value,
+    ) -> Result<(), CallError> {
         let Value::String(text) = value else {
             return Err(invalid(format!("`{}` is not valid base64", part.name)));
         };
@@ -363,8 +380,20 @@ mod tests {
                 "{\"a\":null}",
                 "application/merge-patch+json",
             ),
-            (WholeBodyFormat::Text, "text/csv", json!("a,b"), "a,b", "text/csv"),
-            (WholeBodyFormat::Bytes, "image/png", json!("aGk="), "hi", "image/png"),
+            (
+                WholeBodyFormat::Text,
+                "text/csv",
+                json!("a,b"),
+                "a,b",
+                "text/csv",
+            ),
+            (
+                WholeBodyFormat::Bytes,
+                "image/png",
+                json!("aGk="),
+                "hi",
+                "image/png",
+            ),
             (
                 WholeBodyFormat::Bytes,
                 "application/octet-stream",

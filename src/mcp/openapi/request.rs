@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    operation::{ServiceOperation, PathPiece},
+    operation::{PathPiece, ServiceOperation},
     parameter::ParameterLocation,
     payload,
     value::{flat, pairs, segment},
@@ -56,8 +56,12 @@ pub fn prepare(
         };
         match &parameter.place {
             ParameterLocation::Path => {}
-            ParameterLocation::Query => query.extend(pairs(&parameter.name, parameter.style, &value)),
-            ParameterLocation::Cookie => cookies.extend(pairs(&parameter.name, parameter.style, &value)),
+            ParameterLocation::Query => {
+                query.extend(pairs(&parameter.name, parameter.style, &value));
+            }
+            ParameterLocation::Cookie => {
+                cookies.extend(pairs(&parameter.name, parameter.style, &value));
+            }
             ParameterLocation::Header(name) => {
                 if let Some(text) = flat(parameter.style, &value) {
                     let value = HeaderValue::from_str(&text).map_err(|_| {

@@ -121,7 +121,11 @@ impl<'a> ResolvableDocument<'a> {
     }
 
     /// Takes a schema, keyword by keyword.
-    fn take_object(self, schema: &Map<String, Value>, definitions: &mut SchemaDefinitions) -> Value {
+    fn take_object(
+        self,
+        schema: &Map<String, Value>,
+        definitions: &mut SchemaDefinitions,
+    ) -> Value {
         let mut taken = Map::new();
         for (key, value) in schema {
             let value = match key.as_str() {

@@ -28,8 +28,8 @@ use crate::config::RemoteSettings;
 use crate::mcp::credential::AuthorizedClient;
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::{
-    TransportError, content_type, header_map, join_same_origin, read, read_refusal, refused_by_body,
-    refused_by_status,
+    TransportError, content_type, header_map, join_same_origin, read, read_refusal,
+    refused_by_body, refused_by_status,
 };
 use crate::mcp::unasked::AnswerLimits;
 use crate::mcp::weight::weight_max;

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::schema::{SchemaDefinitions, ResolvableDocument};
+use super::schema::{ResolvableDocument, SchemaDefinitions};
 use super::*;
 use crate::config::RemoteKind;
 use crate::mcp::error::{CallError, ConnectError};

@@ -79,7 +79,9 @@ pub fn segment(name: &str, style: ParameterStyle, value: &Value) -> Option<Strin
         ParameterStyle::Label { explode } => (".", if explode { "." } else { "," }, explode),
         ParameterStyle::Matrix { explode } => (";", if explode { ";" } else { "," }, explode),
         ParameterStyle::Simple { explode } => ("", ",", explode),
-        ParameterStyle::Repeated | ParameterStyle::Joined(_) | ParameterStyle::Deep => ("", ",", false),
+        ParameterStyle::Repeated | ParameterStyle::Joined(_) | ParameterStyle::Deep => {
+            ("", ",", false)
+        }
     };
     let mut parts: Vec<String> = words(value, explode)
         .iter()
@@ -141,7 +143,11 @@ impl ValuePart {
 /// Returns the parts of a value: the items of a list, the keys and values of an object.
 fn words(value: &Value, explode: bool) -> Vec<ValuePart> {
     match value {
-        Value::Array(items) => items.iter().filter_map(scalar).map(ValuePart::plain).collect(),
+        Value::Array(items) => items
+            .iter()
+            .filter_map(scalar)
+            .map(ValuePart::plain)
+            .collect(),
         Value::Object(fields) => {
             let fields = fields.iter();
             let fields = fields.filter_map(|(key, value)| Some((key.clone(), scalar(value)?)));
@@ -235,9 +241,17 @@ mod tests {
             (ParameterStyle::Repeated, &list, "x=a&x=1"),
             (ParameterStyle::Joined(','), &list, "x=a,1"),
             (ParameterStyle::Joined('|'), &list, "x=a|1"),
-            (ParameterStyle::Joined(','), &object, "x=b,{\"c\":[1,2]},d,true"),
+            (
+                ParameterStyle::Joined(','),
+                &object,
+                "x=b,{\"c\":[1,2]},d,true",
+            ),
             (ParameterStyle::Repeated, &object, "b={\"c\":[1,2]}&d=true"),
-            (ParameterStyle::Deep, &object, "x[b][c]=1&x[b][c]=2&x[d]=true"),
+            (
+                ParameterStyle::Deep,
+                &object,
+                "x[b][c]=1&x[b][c]=2&x[d]=true",
+            ),
             (ParameterStyle::Json, &list, "x=[\"a\",1,null]"),
             (ParameterStyle::Deep, &json!(7), "x=7"),
             (ParameterStyle::Repeated, &Value::Null, ""),
@@ -245,7 +259,11 @@ mod tests {
             assert_eq!(written(style, value), expected, "{style:?}");
         }
         assert_eq!(
-            flat(ParameterStyle::Simple { explode: true }, &json!({ "a": 1, "b": 2 })).unwrap(),
+            flat(
+                ParameterStyle::Simple { explode: true },
+                &json!({ "a": 1, "b": 2 })
+            )
+            .unwrap(),
             "a=1,b=2"
         );
     }

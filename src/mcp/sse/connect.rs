@@ -13,8 +13,8 @@ use crate::config::RemoteSettings;
 use crate::mcp::credential::AuthorizedClient;
 use crate::mcp::error::ConnectError;
 use crate::mcp::http::{
-    TransportError, StreamItem, BodyKind, content_type, frames, header_map, join_same_origin, preview,
-    read_refusal, refused_by_body, refused_by_status,
+    BodyKind, StreamItem, TransportError, content_type, frames, header_map, join_same_origin,
+    preview, read_refusal, refused_by_body, refused_by_status,
 };
 use crate::mcp::unasked::UnsolicitedMessages;
 use crate::secret::Redactor;

@@ -7,7 +7,7 @@ use rmcp::{RoleClient, model::RequestId, service::RxJsonRpcMessage};
 use tokio::sync::mpsc;
 
 use crate::mcp::decode::MessageDecoder;
-use crate::mcp::http::{TransportError, StreamItem};
+use crate::mcp::http::{StreamItem, TransportError};
 use crate::mcp::unasked::UnsolicitedMessages;
 
 /// Puts every message of `stream` into `queue`, in order. Returns when the stream has ended; the queue then

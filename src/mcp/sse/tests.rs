@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::{connect, transport::SseTransport};
-use crate::config::{RemoteSettings, RemoteKind};
+use crate::config::{RemoteKind, RemoteSettings};
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::testing::{
     LIMIT, Quiet, Server, TOKEN, assert_answer, call, courier, odd_answer, odd_answers, redactor,

@@ -20,9 +20,9 @@ use super::reader;
 use crate::mcp::credential::AuthorizedClient;
 use crate::mcp::decode::MessageDecoder;
 use crate::mcp::http::{
-    TransportError, StreamItem, BodyKind, SessionPing, PingOutcome, REFUSAL_BYTES_MAX, content_type, is_session_gone,
-    json_rpc_error, passed_into, read, read_refusal, refused_by_body, refused_by_head,
-    speaks_of_session,
+    BodyKind, PingOutcome, REFUSAL_BYTES_MAX, SessionPing, StreamItem, TransportError,
+    content_type, is_session_gone, json_rpc_error, passed_into, read, read_refusal,
+    refused_by_body, refused_by_head, speaks_of_session,
 };
 use crate::mcp::unasked::UnsolicitedMessages;
 use crate::secret::Redactor;
@@ -158,8 +158,8 @@ impl SseSender {
         message: &TxJsonRpcMessage<RoleClient>,
         id: Option<&RequestId>,
     ) -> Result<(), TransportError> {
-        let body =
-            serde_json::to_vec(message).map_err(|error| TransportError::NotSent(error.to_string()))?;
+        let body = serde_json::to_vec(message)
+            .map_err(|error| TransportError::NotSent(error.to_string()))?;
         let address = &self.address;
         let mut headers = address.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -235,7 +235,9 @@ impl SseSender {
         {
             // Some servers forget a session without closing its stream. The bridge needs a new session.
             self.stop.cancel();
-            return Err(TransportError::NotSent("the server ended the session".to_owned()));
+            return Err(TransportError::NotSent(
+                "the server ended the session".to_owned(),
+            ));
         }
         let Some(error) = error else {
             return Err(refused_by_body(status, &body, &self.address.redactor));

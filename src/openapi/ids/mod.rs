@@ -210,7 +210,9 @@ pub fn mcpo_ids<'a>(
 
 /// Returns the native id that a tool would have if its bridge were the only one.
 pub fn native_id(bridge: &BridgeName, tool: &ToolName) -> String {
-    OperationIdOwners::new([bridge]).claim(bridge, tool.as_str()).id
+    OperationIdOwners::new([bridge])
+        .claim(bridge, tool.as_str())
+        .id
 }
 
 /// The preferred id of a tool.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    plan::{NodeId, ArgumentPlan},
+    plan::{ArgumentPlan, NodeId},
     refusal::ValidationDetail,
     strays::{self, UnknownProperty},
     types::ValueTypeSet,
@@ -342,9 +342,9 @@ fn kind(plan: &ArgumentPlan, id: NodeId) -> String {
     if types == ValueTypeSet::ARRAY {
         let below = plan.below(&plan.beside(&[id]), &Value::from(0));
         let items = below.first().map(|items| plan.node(*items).possible);
-        let item = KINDS
-            .iter()
-            .find(|(kind, _)| items.is_some_and(|items| items.without(ValueTypeSet::NULL) == *kind));
+        let item = KINDS.iter().find(|(kind, _)| {
+            items.is_some_and(|items| items.without(ValueTypeSet::NULL) == *kind)
+        });
         let item = match items {
             Some(items) if items == ValueTypeSet::INTEGER => Some("integer"),
             _ => item.map(|(_, name)| *name),

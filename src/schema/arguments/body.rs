@@ -26,7 +26,8 @@ pub fn parse(body: &[u8]) -> Result<Option<ParsedArguments>, ArgumentError> {
     if body.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let value: Value = serde_json::from_slice(body).map_err(|error| ArgumentError::bad_json(&error))?;
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| ArgumentError::bad_json(&error))?;
     let long = std::str::from_utf8(body).map_or_else(|_| Vec::new(), inexact);
     Ok((!value.is_null()).then_some(ParsedArguments { value, long }))
 }

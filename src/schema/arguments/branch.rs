@@ -9,7 +9,7 @@ use crate::schema::meter::charge;
 
 use super::{
     counted::{MeteredJson, MeteredValue},
-    plan::{NodeId, ArgumentPlan},
+    plan::{ArgumentPlan, NodeId},
     repair,
     types::ValueTypeSet,
 };

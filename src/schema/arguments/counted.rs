@@ -49,7 +49,11 @@ impl Json for MeteredJson {
         key.to_owned()
     }
 
-    fn with_string_node<T>(buffer: &mut Value, string: &str, f: impl FnOnce(MeteredValue<'_>) -> T) -> T {
+    fn with_string_node<T>(
+        buffer: &mut Value,
+        string: &str,
+        f: impl FnOnce(MeteredValue<'_>) -> T,
+    ) -> T {
         charge_text(string);
         *buffer = Value::String(string.to_owned());
         f(MeteredValue(buffer))

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    plan::{NodeId, ArgumentPlan},
+    plan::{ArgumentPlan, NodeId},
     types::ValueTypeSet,
 };
 
@@ -31,7 +31,8 @@ fn wants_text(plan: &ArgumentPlan, path: &[Value]) -> bool {
         ids = plan.below(&beside, &own_step(plan, &beside, step));
     }
     let possible = |id: &NodeId| plan.node(*id).possible;
-    ids.iter().any(|id| possible(id).contains(ValueTypeSet::STRING))
+    ids.iter()
+        .any(|id| possible(id).contains(ValueTypeSet::STRING))
         && ids
             .iter()
             .all(|id| possible(id).and(ValueTypeSet::NUMBER) == ValueTypeSet::NONE)

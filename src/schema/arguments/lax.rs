@@ -20,11 +20,21 @@ type Conversion = fn(&Value) -> Option<Value>;
 /// Never converts to a string or to null.
 pub fn toward(value: &Value, types: ValueTypeSet, choices: Option<&[Value]>) -> Option<Value> {
     let attempts: [(ValueTypeSet, Conversion); 5] = [
-        (ValueTypeSet::INTEGER, |value| integer(value).map(Value::Number)),
-        (ValueTypeSet::NUMBER, |value| number(value).map(Value::Number)),
-        (ValueTypeSet::BOOLEAN, |value| boolean(value).map(Value::Bool)),
-        (ValueTypeSet::ARRAY, |value| parse(value).filter(Value::is_array)),
-        (ValueTypeSet::OBJECT, |value| parse(value).filter(Value::is_object)),
+        (ValueTypeSet::INTEGER, |value| {
+            integer(value).map(Value::Number)
+        }),
+        (ValueTypeSet::NUMBER, |value| {
+            number(value).map(Value::Number)
+        }),
+        (ValueTypeSet::BOOLEAN, |value| {
+            boolean(value).map(Value::Bool)
+        }),
+        (ValueTypeSet::ARRAY, |value| {
+            parse(value).filter(Value::is_array)
+        }),
+        (ValueTypeSet::OBJECT, |value| {
+            parse(value).filter(Value::is_object)
+        }),
     ];
     attempts
         .iter()

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     advice::{in_words, place},
-    refusal::{ValidationDetail, ArgumentError},
+    refusal::{ArgumentError, ValidationDetail},
 };
 
 /// How much of what was sent is repeated, in characters of JSON.

@@ -133,7 +133,11 @@ impl ArgumentSchema {
     /// `$schema` names, or 2020-12.
     ///
     /// A schema that exceeds its share of `steps_left` accepts any object too. The steps used are subtracted.
-    pub fn compile(schema: &Value, steps_left: &mut u64, habits: SchemaFlavor) -> (Self, Vec<String>) {
+    pub fn compile(
+        schema: &Value,
+        steps_left: &mut u64,
+        habits: SchemaFlavor,
+    ) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
         if json::count_values(schema) > SCHEMA_VALUES_MAX {
             let warning = format!(
@@ -196,7 +200,11 @@ impl ArgumentSchema {
     /// required. Arguments may be wrapped: `{"arguments": {…}}`.
     ///
     /// With less than full effort, [`ArgumentError::TooCostly`] means only that a full check is needed.
-    pub fn accept(&self, body: &[u8], effort: CheckEffort) -> Result<Map<String, Value>, ArgumentError> {
+    pub fn accept(
+        &self,
+        body: &[u8],
+        effort: CheckEffort,
+    ) -> Result<Map<String, Value>, ArgumentError> {
         if body.len() > LIGHT_BYTES_MAX {
             if effort != CheckEffort::Full {
                 return Err(ArgumentError::TooCostly);
@@ -239,7 +247,9 @@ impl ArgumentSchema {
     fn accept_within(&self, body: &[u8]) -> Result<Map<String, Value>, ArgumentError> {
         let Some(value) = self.read(body)? else {
             let nothing = Value::Object(Map::new());
-            let fit = self.judge(nothing).map_err(|_| ArgumentError::missing_body())?;
+            let fit = self
+                .judge(nothing)
+                .map_err(|_| ArgumentError::missing_body())?;
             return Ok(fit.arguments);
         };
         let (value, inner) = self.unwrap(value);
@@ -295,7 +305,9 @@ impl ArgumentSchema {
         }
         let plan = &self.plan;
         match &mut refusal {
-            ArgumentError::InvalidJson { said, message } => *message = Some(advice::of_body(plan, said)),
+            ArgumentError::InvalidJson { said, message } => {
+                *message = Some(advice::of_body(plan, said));
+            }
             ArgumentError::Invalid { details, message } => {
                 for step in details.iter_mut().flat_map(|detail| &mut detail.loc) {
                     if let Some(published) = step
@@ -462,7 +474,9 @@ impl ArgumentSchema {
                 let (told, _) = within(budget, || {
                     ArgumentError::of(validator, self.plan.schema(), settled, sent)
                 });
-                told.unwrap_or_else(|_spent| ArgumentError::of_properties(&self.misfits(settled), sent))
+                told.unwrap_or_else(|_spent| {
+                    ArgumentError::of_properties(&self.misfits(settled), sent)
+                })
             }
             _ => ArgumentError::of_properties(&self.misfits(settled), sent),
         }

@@ -93,7 +93,9 @@ impl ArgumentError {
             Self::InvalidJson { .. } | Self::TooCostly | Self::TooManyValues(_) => {
                 Value::String(self.to_string())
             }
-            Self::Invalid { details, .. } => details.iter().map(ValidationDetail::to_json).collect(),
+            Self::Invalid { details, .. } => {
+                details.iter().map(ValidationDetail::to_json).collect()
+            }
         }
     }
 

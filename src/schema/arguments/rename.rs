@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::plan::{NodeId, ArgumentPlan};
+use super::plan::{ArgumentPlan, NodeId};
 use crate::schema::{meter::charge, names::ArgumentNames};
 
 /// Replaces published names with the server's names.

@@ -1,4 +1,4 @@
-//! [`ArgumentRepair`]: walks a value along a [`ArgumentPlan`] and changes it in place.
+//! [`ArgumentRepair`]: walks a value along an [`ArgumentPlan`] and changes it in place.
 //!
 //! The invariant: only values that would be invalid are changed, and defaults are added.
 
@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     branch, lax,
-    plan::{PlanNode, NodeId, ArgumentPlan, PlanProperty, depth},
+    plan::{ArgumentPlan, NodeId, PlanNode, PlanProperty, depth},
     types::ValueTypeSet,
 };
 
@@ -165,7 +165,11 @@ impl<'p> ArgumentRepair<'p> {
     fn blank(&self, property: &PlanProperty, value: &mut Value) {
         let possible = self.plan.node(property.node).possible;
         let is_none = possible.contains(ValueTypeSet::NULL) || property.drops_null;
-        if self.plan.helps && is_none && !possible.contains(ValueTypeSet::STRING) && lax::is_blank(value) {
+        if self.plan.helps
+            && is_none
+            && !possible.contains(ValueTypeSet::STRING)
+            && lax::is_blank(value)
+        {
             *value = Value::Null;
         }
     }
@@ -206,7 +210,8 @@ impl<'p> ArgumentRepair<'p> {
         for (name, default) in &node.defaults {
             charge(1);
             if !members.contains_key(name) {
-                let (copied, used) = within(StepBudget::steps(self.defaults), || charge_each(default));
+                let (copied, used) =
+                    within(StepBudget::steps(self.defaults), || charge_each(default));
                 self.defaults -= used;
                 if copied.is_err() {
                     give_up();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::plan::{NodeId, ArgumentPlan};
+use super::plan::{ArgumentPlan, NodeId};
 use crate::{near, schema::meter::charge};
 
 /// The maximum number of reported keys.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::schema::meter::{charge, per};
 
 use super::{
-    plan::{PlanNode, NodeId, PlanProperty},
+    plan::{NodeId, PlanNode, PlanProperty},
     repair::pointer_of,
     types::ValueTypeSet,
 };
@@ -177,8 +177,9 @@ impl<'s> ArgumentPlanBuilder<'s> {
             }
         }
         node.guarded = ADDITION_JUDGES.iter().any(|key| schema.contains_key(*key));
-        node.idle =
-            node.declared == ValueTypeSet::ALL && node.choices.is_none() && node.properties.is_empty();
+        node.idle = node.declared == ValueTypeSet::ALL
+            && node.choices.is_none()
+            && node.properties.is_empty();
         node
     }
 
@@ -241,7 +242,10 @@ impl PlanNode {
         };
         self.declared = ValueTypeSet::declared(schema);
         if let Some(choices) = &self.choices {
-            let kinds = choices.iter().map(ValueTypeSet::of).fold(ValueTypeSet::NONE, ValueTypeSet::or);
+            let kinds = choices
+                .iter()
+                .map(ValueTypeSet::of)
+                .fold(ValueTypeSet::NONE, ValueTypeSet::or);
             self.declared = self.declared.and(kinds);
         }
         self.possible = self.declared;

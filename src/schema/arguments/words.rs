@@ -51,7 +51,12 @@ pub struct ErrorTranslator<'a> {
 
 impl ErrorTranslator<'_> {
     /// Appends the details of one error. For a union, appends those of each branch.
-    pub fn describe(&self, error: &ValidationError<'_>, marks: &[Mark], out: &mut Vec<ValidationDetail>) {
+    pub fn describe(
+        &self,
+        error: &ValidationError<'_>,
+        marks: &[Mark],
+        out: &mut Vec<ValidationDetail>,
+    ) {
         let input = self.input(error);
         let mut loc = loc(error, marks);
         match error.kind() {
@@ -70,7 +75,12 @@ impl ErrorTranslator<'_> {
             Kind::FalseSchema => out.push(extra(loc, input)),
             Kind::Required { property } => {
                 loc.push(property.clone());
-                out.push(ValidationDetail::new("missing", loc, "Field required", input));
+                out.push(ValidationDetail::new(
+                    "missing",
+                    loc,
+                    "Field required",
+                    input,
+                ));
             }
             Kind::PropertyNames { error: inner } => {
                 let msg = format!("Value error, the key {} is not allowed", inner.instance());
@@ -209,7 +219,12 @@ fn wrong_type(expected: &str, input: &Value, has_properties: bool) -> (&'static 
 }
 
 /// Returns the detail for all other errors.
-fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value) -> ValidationDetail {
+fn plain(
+    error: &ValidationError<'_>,
+    kind: &Kind,
+    loc: &[Value],
+    input: &Value,
+) -> ValidationDetail {
     let detail = |kind, msg: String| ValidationDetail::new(kind, loc.to_vec(), msg, input);
     let bound = |kind, words: &str, key: &str, limit: &Value| {
         detail(kind, format!("Input should be {words} {limit}")).with(json!({ key: limit }))
@@ -286,7 +301,10 @@ fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value)
 }
 
 /// Returns the detail for a value that is not among the choices.
-fn choice(detail: impl Fn(&'static str, String) -> ValidationDetail, options: &[Value]) -> ValidationDetail {
+fn choice(
+    detail: impl Fn(&'static str, String) -> ValidationDetail,
+    options: &[Value],
+) -> ValidationDetail {
     let mut names: Vec<String> = options.iter().take(CHOICES_MAX).map(python).collect();
     let expected = if options.len() > CHOICES_MAX {
         format!("{}, … ({} in all)", names.join(", "), options.len())

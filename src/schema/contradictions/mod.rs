@@ -104,7 +104,9 @@ impl SchemaLoosener {
             _ => holds(keyword),
         };
         match (kind, value) {
-            (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => self.inside(keyword, value),
+            (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => {
+                self.inside(keyword, value);
+            }
             (KeywordKind::List | KeywordKind::Items, Value::Array(schemas)) => {
                 for schema in schemas {
                     self.inside(keyword, schema);

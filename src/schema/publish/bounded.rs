@@ -96,9 +96,11 @@ fn cut(schema: &mut Value, levels: usize, nested: usize) -> bool {
 /// Whether the value of a keyword is as flat as its replacement would be.
 fn is_leaf(keyword: &str, value: &Value) -> bool {
     let is_flat = |schema: &Value| {
-        schema
-            .as_object()
-            .is_none_or(|members| members.keys().all(|keyword| holds(keyword) == KeywordKind::Data))
+        schema.as_object().is_none_or(|members| {
+            members
+                .keys()
+                .all(|keyword| holds(keyword) == KeywordKind::Data)
+        })
     };
     match keyword {
         "items" => *value == json!({}) || is_flat(value),

@@ -72,7 +72,9 @@ pub fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) -> bool {
 /// Merges two values of one keyword.
 fn both(keyword: &str, own: &Value, other: &Value) -> Option<Value> {
     match keyword {
-        "type" => SchemaTypeSet::of_names(own).and(SchemaTypeSet::of_names(other)).to_value(),
+        "type" => SchemaTypeSet::of_names(own)
+            .and(SchemaTypeSet::of_names(other))
+            .to_value(),
         "required" | "allOf" => {
             let mut entries = own.as_array()?.clone();
             let known: HashSet<&Value> = own.as_array()?.iter().collect();

@@ -58,7 +58,11 @@ pub struct InlinedSchema {
 pub struct SchemaSizeError;
 
 /// Resolves the references of `source`.
-pub fn inline(source: &Value, prefix: &str, reuse: InlineMode) -> Result<InlinedSchema, SchemaSizeError> {
+pub fn inline(
+    source: &Value,
+    prefix: &str,
+    reuse: InlineMode,
+) -> Result<InlinedSchema, SchemaSizeError> {
     let mut inliner = SchemaInliner {
         index: ReferenceIndex::new(source),
         reuse,
@@ -133,7 +137,11 @@ struct InlinePosition<'a> {
 
 impl<'a> SchemaInliner<'a> {
     /// Copies one schema.
-    fn schema(&mut self, node: &'a Value, mut place: InlinePosition<'a>) -> Result<Value, SchemaSizeError> {
+    fn schema(
+        &mut self,
+        node: &'a Value,
+        mut place: InlinePosition<'a>,
+    ) -> Result<Value, SchemaSizeError> {
         self.spend(1)?;
         let Value::Object(members) = node else {
             if !node.is_boolean() {
@@ -239,7 +247,11 @@ impl<'a> SchemaInliner<'a> {
     }
 
     /// Replaces one reference.
-    fn reference(&mut self, reference: &str, place: InlinePosition<'a>) -> Result<Value, SchemaSizeError> {
+    fn reference(
+        &mut self,
+        reference: &str,
+        place: InlinePosition<'a>,
+    ) -> Result<Value, SchemaSizeError> {
         let Some(target) = self.index.find(reference, place.base) else {
             let shown: String = reference.chars().take(80).collect();
             self.warn(&format!(
@@ -275,7 +287,12 @@ impl<'a> SchemaInliner<'a> {
     }
 
     /// Refers to a component if clients can follow. Elsewhere writes only the type.
-    fn named(&mut self, reference: &str, target: ReferenceTarget<'a>, place: InlinePosition<'a>) -> Value {
+    fn named(
+        &mut self,
+        reference: &str,
+        target: ReferenceTarget<'a>,
+        place: InlinePosition<'a>,
+    ) -> Value {
         if !place.converted {
             self.warn(
                 "it refers to itself where clients cannot follow; only the type is published",
@@ -317,7 +334,10 @@ impl<'a> SchemaInliner<'a> {
     }
 
     /// Writes the components, and those that they need.
-    fn bodies(&mut self, place: InlinePosition<'a>) -> Result<Vec<(String, Value)>, SchemaSizeError> {
+    fn bodies(
+        &mut self,
+        place: InlinePosition<'a>,
+    ) -> Result<Vec<(String, Value)>, SchemaSizeError> {
         let mut bodies = Vec::new();
         self.in_component = true;
         while let Some((name, target)) = self.components.get(bodies.len()).cloned() {
@@ -429,7 +449,10 @@ fn is_small(schema: &Value) -> bool {
         }
         match value {
             Value::Object(members) => {
-                if members.keys().any(|key| holds(key) == KeywordKind::Reference) {
+                if members
+                    .keys()
+                    .any(|key| holds(key) == KeywordKind::Reference)
+                {
                     return false;
                 }
                 rest.extend(members.values());

@@ -32,7 +32,7 @@ use serde_json::{Map, Value};
 
 use self::{
     flatten::FlattenTransform,
-    inline::{InlinedSchema, InlineMode},
+    inline::{InlineMode, InlinedSchema},
     repair::RepairTransform,
     types::FillTypesTransform,
 };

@@ -38,7 +38,9 @@ pub fn rename(schema: &mut Value, names: &ArgumentNames) {
     }
     for (keyword, value) in members.iter_mut() {
         match (holds(keyword), value) {
-            (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => rename(value, names),
+            (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => {
+                rename(value, names);
+            }
             (KeywordKind::List | KeywordKind::Items, Value::Array(schemas)) => {
                 for schema in schemas {
                     rename(schema, names);

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    SchemaFlavor, PublishedSchema, expansion, keyword::KeywordKind, keyword::holds, publish_input, publish_output,
+    PublishedSchema, SchemaFlavor, expansion, keyword::KeywordKind, keyword::holds, publish_input,
+    publish_output,
 };
 
 /// Publishes arguments and checks the properties of all published schemas.
@@ -121,7 +122,9 @@ fn sound(
             {
                 continue;
             }
-            (KeywordKind::List, Value::Array(schemas)) if !schemas.is_empty() => schemas.iter().collect(),
+            (KeywordKind::List, Value::Array(schemas)) if !schemas.is_empty() => {
+                schemas.iter().collect()
+            }
             (KeywordKind::Names, Value::Object(schemas)) => schemas.values().collect(),
             (KeywordKind::Schema | KeywordKind::Items, Value::Object(_)) => vec![value],
             _ => return Err(format!("`{keyword}` is {value}")),

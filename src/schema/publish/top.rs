@@ -176,7 +176,10 @@ fn either(own: &Value, other: &Value) -> Value {
                 values.push(value);
             }
         }
-        let types = values.iter().map(SchemaTypeSet::of_value).reduce(SchemaTypeSet::or);
+        let types = values
+            .iter()
+            .map(SchemaTypeSet::of_value)
+            .reduce(SchemaTypeSet::or);
         let mut united = own.as_object().cloned().unwrap_or_default();
         united.shift_remove("const");
         if let Some(types) = types.and_then(SchemaTypeSet::to_value) {
@@ -207,7 +210,11 @@ fn constants(schema: &Value) -> Option<Vec<Value>> {
 }
 
 /// Writes the object: `type` first, the server's keywords in their order, `required` last.
-fn finished(members: &Map<String, Value>, fields: ObjectProperties, is_open: bool) -> Map<String, Value> {
+fn finished(
+    members: &Map<String, Value>,
+    fields: ObjectProperties,
+    is_open: bool,
+) -> Map<String, Value> {
     let ObjectProperties {
         mut properties,
         required,

@@ -141,7 +141,10 @@ impl FillTypesTransform {
             return Some(SchemaTypeSet::of_value(value));
         }
         if let Some(values) = members.get("enum").and_then(Value::as_array) {
-            return values.iter().map(SchemaTypeSet::of_value).reduce(SchemaTypeSet::or);
+            return values
+                .iter()
+                .map(SchemaTypeSet::of_value)
+                .reduce(SchemaTypeSet::or);
         }
         for keyword in ["anyOf", "oneOf"] {
             let either = list(members, keyword)

@@ -63,7 +63,9 @@ pub(super) fn accounts(rows: Vec<Row>, has_stamp: bool) -> Vec<DirectoryUser> {
     let mut accounts: Vec<DirectoryUser> = Vec::new();
     for (id, email, name, role, is_active, stamp, mfa, enable, oauth, header, group, title) in rows
     {
-        let group = group.zip(title).map(|(id, name)| DirectoryGroup { id, name });
+        let group = group
+            .zip(title)
+            .map(|(id, name)| DirectoryGroup { id, name });
         if let Some(known) = accounts.iter_mut().find(|account| account.id == id) {
             known.groups.extend(group);
             continue;

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use super::{
     DirectoryUser,
     account::{Row, accounts},
-    layout::{UserQuery, TableLayout, PROBE_POSTGRES, PROBE_SQLITE},
+    layout::{PROBE_POSTGRES, PROBE_SQLITE, TableLayout, UserQuery},
 };
 use crate::{
     config::DatabaseUrl,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::store::{
-    UserDirectory, StoreError,
+    StoreError, UserDirectory,
     testing::{Base, GENERATIONS, Generation, open_webui},
 };
 

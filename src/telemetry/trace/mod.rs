@@ -98,7 +98,8 @@ impl RequestTracer {
             .map_err(|error| format!("cannot send traces: {error}"))?;
         let sent = Arc::new(SpanCounters::default());
         let collector = otlp.url.origin().ascii_serialization();
-        let exporter = RedactingExporter::new(exporter, redactor, collector, trouble, Arc::clone(&sent));
+        let exporter =
+            RedactingExporter::new(exporter, redactor, collector, trouble, Arc::clone(&sent));
         let provider = SdkTracerProvider::builder()
             .with_resource(resource())
             .with_span_processor(BatchSpanProcessor::builder(exporter).build())

@@ -25,7 +25,8 @@ use super::{
         aside,
         decode::{RequestKind, TOO_LARGE, unreadable},
         envelope::{
-            RawMessage, ResponseContent, MessageKind, mended, messages_in, named_id, read_error, without_mark,
+            MessageKind, RawMessage, ResponseContent, mended, messages_in, named_id, read_error,
+            without_mark,
         },
         handshake,
         progress::{ProgressRegistry, is_progress},

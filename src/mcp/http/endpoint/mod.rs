@@ -27,14 +27,17 @@ use url::Url;
 
 use super::{
     alive::{SessionHealth, SessionPing},
-    answers::{PendingRequest, RequestTracker, DelayedAckDetector, too_large},
+    answers::{DelayedAckDetector, PendingRequest, RequestTracker, too_large},
     body::{self, BodyKind},
-    failure::{TransportError, LastTransportError},
+    failure::{LastTransportError, TransportError},
     message::{cancelled, first_request, passed_into},
     pace::StreamReopenLimiter,
 };
 use crate::{
-    mcp::{credential::AuthorizedClient, preview::preview, progress::ProgressRegistry, unasked::UnsolicitedMessages},
+    mcp::{
+        credential::AuthorizedClient, preview::preview, progress::ProgressRegistry,
+        unasked::UnsolicitedMessages,
+    },
     secret::Redactor,
 };
 
@@ -254,7 +257,11 @@ impl HttpEndpoint {
 
     /// Handles a message that the server accepted without an answer. The answer to a request may arrive on a
     /// stream that the client opened. Without such a stream it will not arrive.
-    async fn taken(&self, asked: PendingRequest, status: StatusCode) -> Answer<StreamableHttpPostResponse> {
+    async fn taken(
+        &self,
+        asked: PendingRequest,
+        status: StatusCode,
+    ) -> Answer<StreamableHttpPostResponse> {
         if asked.id().is_some() && !self.0.health.has_stream() {
             // The stream is opened when the session begins, and may still be opening.
             tokio::time::sleep(STREAM_WAIT).await;
@@ -300,13 +307,17 @@ impl HttpEndpoint {
             return self.fail(TransportError::Protocol("an empty answer".to_owned()));
         }
         let preview = preview(&body, &self.0.redactor);
-        self.fail(TransportError::Protocol(match BodyKind::of(&content_type) {
-            BodyKind::Json => format!("its JSON does not answer the request: {preview}"),
-            BodyKind::Events | BodyKind::Other if content_type.is_empty() => {
-                format!("an answer without a content type instead of JSON: {preview}")
-            }
-            BodyKind::Events | BodyKind::Other => format!("`{content_type}` instead of JSON: {preview}"),
-        }))
+        self.fail(TransportError::Protocol(
+            match BodyKind::of(&content_type) {
+                BodyKind::Json => format!("its JSON does not answer the request: {preview}"),
+                BodyKind::Events | BodyKind::Other if content_type.is_empty() => {
+                    format!("an answer without a content type instead of JSON: {preview}")
+                }
+                BodyKind::Events | BodyKind::Other => {
+                    format!("`{content_type}` instead of JSON: {preview}")
+                }
+            },
+        ))
     }
 
     /// Opens the notification stream, or resumes a broken one.
@@ -332,7 +343,8 @@ impl HttpEndpoint {
         // Asking again helps neither if the stream is not supported nor if the session is unknown.
         if status.is_client_error()
             || status == StatusCode::NOT_IMPLEMENTED
-            || (status.is_success() && BodyKind::of(&body::content_type(&response)) != BodyKind::Events)
+            || (status.is_success()
+                && BodyKind::of(&body::content_type(&response)) != BodyKind::Events)
         {
             return Err(StreamableHttpError::ServerDoesNotSupportSse);
         }

@@ -9,7 +9,7 @@ use rmcp::{
 
 use super::{
     super::{
-        alive::{SessionPing, PingOutcome, did_not_run, speaks_of_session},
+        alive::{PingOutcome, SessionPing, did_not_run, speaks_of_session},
         answers::PendingRequest,
         body,
         failure::TransportError,

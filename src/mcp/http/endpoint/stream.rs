@@ -17,8 +17,8 @@ use sse_stream::Sse;
 
 use super::{
     super::{
-        alive::{SessionPing, PingOutcome, tells_of_session},
-        answers::{PendingRequest, EventRewriter},
+        alive::{PingOutcome, SessionPing, tells_of_session},
+        answers::{EventRewriter, PendingRequest},
         body,
         events::{StreamItem, frames},
     },

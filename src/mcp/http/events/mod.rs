@@ -72,7 +72,10 @@ impl DiscardedEvent {
 /// Reads the events of a body. Events that are larger than `unasked` allows are never held in memory, and
 /// everything that is not an event with data counts against it. The stream ends after the first error of the
 /// body, and when the session is over.
-pub fn frames<S, E>(body: S, unasked: UnsolicitedMessages) -> impl Stream<Item = Result<StreamItem, E>> + Send
+pub fn frames<S, E>(
+    body: S,
+    unasked: UnsolicitedMessages,
+) -> impl Stream<Item = Result<StreamItem, E>> + Send
 where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
     E: Send,
@@ -354,7 +357,11 @@ where
                 }
                 None => {
                     this.ended = true;
-                    return Poll::Ready(this.refused.take().map(|ends| Err(EventLinesError::TooLarge(ends))));
+                    return Poll::Ready(
+                        this.refused
+                            .take()
+                            .map(|ends| Err(EventLinesError::TooLarge(ends))),
+                    );
                 }
             }
         }

@@ -115,7 +115,9 @@ fn a_large_event_takes_linear_time() {
     pieces.push(b"\n\n".to_vec());
     let begun = std::time::Instant::now();
     let frames = read(pieces, 32 << 20);
-    assert!(matches!(frames.as_slice(), [StreamItem::Event(event)] if event.data.len() == 16 << 20));
+    assert!(
+        matches!(frames.as_slice(), [StreamItem::Event(event)] if event.data.len() == 16 << 20)
+    );
     // A quadratic parser needs minutes.
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }

@@ -285,7 +285,10 @@ impl MetadataSearch<'_> {
                 return Ok(metadata);
             }
         } else if let Some(got) = got {
-            if matches!(got, DiscoveryResponse::Nothing | DiscoveryResponse::Challenged(_)) {
+            if matches!(
+                got,
+                DiscoveryResponse::Nothing | DiscoveryResponse::Challenged(_)
+            ) {
                 self.troubles.wrong(place, "has no document");
             }
             let _missed: Option<()> = self.miss(place, got);
@@ -364,9 +367,13 @@ impl MetadataSearch<'_> {
     /// Records what was wrong with a place without a document.
     fn miss<T>(&mut self, place: &Url, got: DiscoveryResponse) -> Option<T> {
         match got {
-            DiscoveryResponse::Failing(reason) | DiscoveryResponse::Dead(reason) => self.troubles.passing(place, &reason),
+            DiscoveryResponse::Failing(reason) | DiscoveryResponse::Dead(reason) => {
+                self.troubles.passing(place, &reason);
+            }
             DiscoveryResponse::Trouble(reason) => self.troubles.wrong(place, &reason),
-            DiscoveryResponse::Document(_) | DiscoveryResponse::Nothing | DiscoveryResponse::Challenged(_) => {}
+            DiscoveryResponse::Document(_)
+            | DiscoveryResponse::Nothing
+            | DiscoveryResponse::Challenged(_) => {}
         }
         None
     }

@@ -10,7 +10,11 @@ fn accept(schema: &Value, body: &str) -> Option<Value> {
     let accepted = compiled.accept(body.as_bytes(), CheckEffort::Full);
     if let Ok(arguments) = &accepted {
         let again = serde_json::to_vec(arguments).unwrap();
-        assert_eq!(compiled.accept(&again, CheckEffort::Full), accepted, "{body}");
+        assert_eq!(
+            compiled.accept(&again, CheckEffort::Full),
+            accepted,
+            "{body}"
+        );
     }
     accepted.ok().map(Value::Object)
 }
@@ -456,7 +460,9 @@ fn each_fault_is_one_line_for_people() {
             &["the body is not valid JSON: EOF while parsing an object at line 1 column 1"],
         ),
     ] {
-        let refusal = compiled.accept(body.as_bytes(), CheckEffort::Full).unwrap_err();
+        let refusal = compiled
+            .accept(body.as_bytes(), CheckEffort::Full)
+            .unwrap_err();
         let mut lines = refusal.lines();
         lines.sort();
         assert_eq!(lines, expected, "{body}");
