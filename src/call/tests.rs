@@ -3,7 +3,10 @@
 use std::{future::ready, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use axum::{Json, Router, routing::post};
+use axum::{
+    Json, Router,
+    routing::{get, post},
+};
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -43,7 +46,7 @@ async fn service() -> u16 {
         }}},
     });
     let routes = Router::new()
-        .route("/openapi", axum::routing::get(async || Json(document)))
+        .route("/openapi", get(async || Json(document)))
         .route(
             "/echo",
             post(async |Json(body): Json<Value>| {
@@ -59,6 +62,7 @@ async fn service() -> u16 {
 
 /// The services of a bridge `api` to that service, and a disabled bridge `off`.
 async fn services() -> CallServices {
+    mcp::install_tls();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bridges.toml");
     let port = service().await;

@@ -1041,21 +1041,6 @@ fn mcpo_refuses_in_its_own_words() {
 }
 
 #[test]
-fn a_pattern_in_a_file_of_servers_is_told_with_its_key() {
-    let (result, shown) =
-        servers_json(r#""a": {"command": "b", "tools_allow": ["ok", "["], "tools_deny": ["x["]}"#);
-    assert!(result.is_ok(), "{shown}");
-    assert!(
-        shown.contains("`tools_allow`: unclosed character class"),
-        "{shown}"
-    );
-    assert!(
-        shown.contains("`tools_deny`: unclosed character class"),
-        "{shown}"
-    );
-}
-
-#[test]
 fn every_wrong_value_of_a_list_is_told() {
     let shown = refused(
         "[server]\ncors_allow_origins = ['a', '*', 'b']\n[bridges.x]\ncommand = 'c'\ntools_deny = ['[', 'ok', 5, '{']\n",

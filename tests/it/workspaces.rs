@@ -110,7 +110,8 @@ fn routes() -> Vec<(Method, &'static str, &'static str, Value, May)> {
         (delete(), "/groups/{name}", "/groups/g", none(), May::All),
         (get(), "/grants", "/grants", none(), May::Own),
         (post(), "/grants", "/grants", whole.clone(), May::All),
-        (post(), "/grants", "/grants", narrowed, May::Own),
+        (post(), "/grants", "/grants", narrowed.clone(), May::Own),
+        (delete(), "/grants", "/grants", narrowed, May::Own),
         (get(), "/keys", "/keys", none(), May::Own),
         (post(), "/keys", "/keys", key(true, &[]), May::All),
         (

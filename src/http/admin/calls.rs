@@ -10,10 +10,7 @@ use http::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::{
-    ToSchema,
-    openapi::{ObjectBuilder, schema::Type},
-};
+use utoipa::ToSchema;
 
 use super::{
     errors::NO_DATABASE,
@@ -66,14 +63,14 @@ pub struct CallsQuery {
     limit: Option<u32>,
     /// The cursor of the page to return: `next` of the page before it.
     cursor: Option<String>,
-    /// The format of the answer.
+    /// The format of the answer. The default is `json`.
     #[serde(default)]
-    #[param(schema_with = format_schema)]
+    #[param(inline)]
     format: CallsFormat,
 }
 
 /// The output format.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CallsFormat {
     /// One JSON document that includes the cursor of the next page.
@@ -83,14 +80,6 @@ pub enum CallsFormat {
     Csv,
     /// JSON Lines: one object on each line.
     Jsonl,
-}
-
-/// The schema of the output format.
-fn format_schema() -> ObjectBuilder {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(["json", "csv", "jsonl"]))
-        .default(Some("json".into()))
 }
 
 /// A page of records.
