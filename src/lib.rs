@@ -64,6 +64,15 @@ mod files;
 // Bridges: one supervised task for each bridge.
 mod bridge;
 
+// The settings that requests use and a reload replaces, and the limit on concurrent requests.
+mod settings;
+
+// Applies a changed configuration while the process runs.
+mod reload;
+
+// A call, from the identity of its caller to the result of its server.
+mod call;
+
 // The HTTP routes, and the signals that stop the server.
 mod http;
 mod lifecycle;

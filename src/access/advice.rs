@@ -103,7 +103,7 @@ pub fn bridge_advice<'a>(
 pub fn variable_advice(bridge: &config::BridgeSettings, variable: &str) -> Option<String> {
     let name = &bridge.name;
     if !bridge.reads_variable(variable) {
-        let read = || bridge.variables.iter().map(String::as_str);
+        let read = || bridge.variables.0.iter().map(String::as_str);
         let near = near::nearest(variable, read(), NEAREST_MAX);
         let known = match read().count() {
             0 => "; its configuration refers to no variable".to_owned(),

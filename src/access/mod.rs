@@ -18,4 +18,4 @@ pub use gather::AccessControl;
 pub use known_groups::known_groups;
 pub use policy::check_glob;
 pub use rule::{AccessRefusal, AccessRule, CallAuthorization};
-pub use view::{AccessExplanation, Permissions};
+pub use view::{AccessExplanation, GroupSource, Permissions};

@@ -23,7 +23,9 @@ mod when;
 #[cfg(test)]
 mod tests;
 
-pub use export::{CallPages, ExportFormat, object, render};
+#[cfg(test)]
+pub use export::object;
+pub use export::{CallPages, ExportFormat, render};
 pub use outcomes::{OUTCOMES, check_outcome};
 pub use trail::{AuditHealth, AuditLog, AuditWriteError, OpenAuditRecord};
 pub use when::{instant, readable};

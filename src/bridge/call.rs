@@ -1,31 +1,21 @@
 //! One call through a bridge: takes a slot and a session, keeps the deadline, and retries once if
 //! that is safe.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use http::HeaderMap;
 use serde_json::{Map, Value};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
-use super::{
-    handle::{Bridge, BridgeCommand, SessionHandle, off},
-    status::{BridgeFault, BridgePhase, BridgeStatus},
-};
+use super::{error::CallFailure, handle::Bridge, sessions::SessionEndReason, status::off};
 use crate::{
     access::CallAuthorization,
-    config::CredentialScope,
     credential::SessionOwner,
     mcp::{CallError, ProgressSink, TokenError},
     name::ToolName,
     rate::CallerKey,
     telemetry::RequestSpan,
 };
-
-/// How long a call waits for a session that is starting. The first start of an `npx` server may
-/// take longer; the caller is then told to try again.
-pub(super) const START_WAIT_MAX: Duration = Duration::from_secs(30);
-/// A call waits for the next attempt to connect only if that attempt starts within this time.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Builds the arguments again for the rare second attempt. Keeping a copy would cost memory in
 /// every call.
@@ -58,82 +48,6 @@ impl fmt::Debug for ToolCall<'_> {
     }
 }
 
-/// Why a call has no result.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CallFailure {
-    /// The grant is for another tool. This is a defect of the bridge itself; no call is made.
-    #[error("the grant is not for tool `{1}` of bridge `{0}`")]
-    NotGranted(String, String),
-    /// The bridge is disabled.
-    #[error("bridge `{0}` is disabled: {1}")]
-    Disabled(String, String),
-    /// The server is not connected.
-    #[error("bridge `{bridge}` is not available: {reason}")]
-    Unavailable {
-        /// The bridge.
-        bridge: String,
-        /// Why.
-        reason: String,
-        /// Seconds until the next attempt.
-        retry_after: u64,
-    },
-    /// The server rejects the bridge's credentials. A retry does not help.
-    #[error("bridge `{bridge}` is not available: {reason}")]
-    Refused {
-        /// The bridge.
-        bridge: String,
-        /// Why.
-        reason: String,
-    },
-    /// An administrator must log in to the shared account, or log in again with more scopes.
-    #[error(
-        "bridge `{bridge}` waits for a login: {reason}; an administrator runs `mcp-bridge login {bridge}`, or connects it on /admin"
-    )]
-    NeedsLogin {
-        /// The bridge.
-        bridge: String,
-        /// Why.
-        reason: String,
-    },
-    /// The caller must connect their own account.
-    #[error("bridge `{bridge}` needs your own account there ({reason})")]
-    ConnectRequired {
-        /// The bridge.
-        bridge: String,
-        /// Why.
-        reason: String,
-    },
-    /// The caller has no credential for the server and cannot get one by logging in.
-    #[error("bridge `{bridge}` cannot act for you: {reason}")]
-    NoCredential {
-        /// The bridge.
-        bridge: String,
-        /// Why.
-        reason: String,
-    },
-    /// All slots are taken and the queue is full.
-    #[error("bridge `{0}` has {1} calls in flight and its queue is full; try again in a moment")]
-    Busy(String, usize),
-    /// The caller has used up its share of the slots and of the queue.
-    #[error(
-        "you have reached the limit of running and waiting calls for one caller of bridge `{0}`; wait until one of them has ended, then try again"
-    )]
-    OwnShare(String),
-    /// The server was reached, or may have been.
-    #[error(transparent)]
-    Call(CallError),
-}
-
-impl CallFailure {
-    /// Whether a login or group keys are needed before a call can succeed.
-    pub(super) fn wants_login(&self) -> bool {
-        matches!(
-            self,
-            Self::ConnectRequired { .. } | Self::NeedsLogin { .. } | Self::NoCredential { .. }
-        )
-    }
-}
-
 impl Bridge {
     /// Calls a tool and returns its result as JSON text. The grant proves that the caller may use
     /// this tool.
@@ -156,96 +70,46 @@ impl Bridge {
             ));
         }
         let deadline = Instant::now() + self.config.timeout;
-        let slot = self.slots.take(order.caller, deadline).await;
-        let _slot = slot.map_err(|full| self.busy(full))?;
-        let result = match order.owner {
-            SessionOwner::Shared => self.call_with_retry(order, arguments, deadline).await,
-            // Boxed because it is large and most bridges use a shared session.
-            SessionOwner::Group { .. } | SessionOwner::Caller { .. } => {
-                Box::pin(self.call_owned(order, arguments, deadline)).await
-            }
-        };
-        self.touch();
-        result
+        let _slot = self.limits.take(order.caller, deadline).await?;
+        self.call_with_retry(order, arguments, deadline).await
     }
 
     /// Calls the tool, and retries once on a new session if the first call provably did not reach
     /// the server.
     async fn call_with_retry(
-        &self,
-        order: ToolCall<'_>,
-        arguments: Map<String, Value>,
-        deadline: Instant,
-    ) -> Result<String, CallFailure> {
-        let lease = self.lease(order.caller, deadline).await?;
-        let first = self.call_on(&lease, order, arguments, deadline).await;
-        let Err(CallFailure::Call(CallError::NotSent(reason))) = &first else {
-            return first;
-        };
-        tracing::debug!(bridge.name = %self.name(), %reason, "the call was not sent; retrying on a new session");
-        let lease = self.lease_after(order.caller, lease.generation, deadline);
-        let lease = lease.await?;
-        self.call_on(&lease, order, (order.again)(), deadline).await
-    }
-
-    /// The same on a session of an owner.
-    async fn call_owned(
         self: &Arc<Self>,
         order: ToolCall<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
     ) -> Result<String, CallFailure> {
-        let (seated, lease) = self.owned(order.owner, deadline).await?;
-        let first = self.attempt(&lease, order, arguments, deadline).await;
-        match first {
-            Ok(result) => return Ok(result),
-            Err(error) => {
-                if is_lost(&error) {
-                    self.pool.leave(&seated.seat);
-                }
-                if !matches!(error, CallError::NotSent(_)) {
-                    return Err(self.failed(error));
-                }
+        match self.attempt(order, arguments, deadline).await? {
+            Err(CallError::NotSent(reason)) => {
+                tracing::debug!(bridge.name = %self.name(), %reason, "the call was not sent; retrying on a new session");
             }
+            first => return first.map_err(|error| self.failed(error)),
         }
-        drop(seated);
-        let (_seated, lease) = self.owned(order.owner, deadline).await?;
-        self.call_on(&lease, order, (order.again)(), deadline).await
+        let second = self.attempt(order, (order.again)(), deadline).await?;
+        second.map_err(|error| self.failed(error))
     }
 
-    /// One attempt on the shared session.
-    async fn call_on(
-        &self,
-        lease: &SessionHandle,
-        order: ToolCall<'_>,
-        arguments: Map<String, Value>,
-        deadline: Instant,
-    ) -> Result<String, CallFailure> {
-        let attempt = self.attempt(lease, order, arguments, deadline).await;
-        attempt.map_err(|error| {
-            // The supervisor task finds out what is wrong.
-            if is_lost(&error) && *order.owner == SessionOwner::Shared {
-                self.tell(match &error {
-                    CallError::NotSent(reason) => {
-                        BridgeCommand::Suspect(lease.generation, reason.clone())
-                    }
-                    _ => BridgeCommand::SignedOut(lease.generation),
-                });
-            }
-            self.failed(error)
-        })
-    }
-
-    /// One attempt on one session.
+    /// One attempt on the current session. If the error means that the session cannot be used, a
+    /// new one replaces it.
     async fn attempt(
-        &self,
-        lease: &SessionHandle,
+        self: &Arc<Self>,
         order: ToolCall<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
-    ) -> Result<String, CallError> {
+    ) -> Result<Result<String, CallError>, CallFailure> {
+        let open = self.checkout(order.owner, order.caller, deadline).await?;
+        let (checkout, session) = open;
         let left = deadline.saturating_duration_since(Instant::now());
-        self.traced(&lease.session, order, arguments, left).await
+        let attempted = self.traced(&session, order, arguments, left).await;
+        if let Err(error) = &attempted
+            && let Some(reason) = end_after(error)
+        {
+            checkout.entry().end(reason);
+        }
+        Ok(attempted)
     }
 
     /// Turns a failed attempt into the failure of the call.
@@ -254,123 +118,22 @@ impl Bridge {
             // Report the whole timeout: the time that was left for this attempt does not help the
             // caller.
             CallError::Timeout(_) => CallFailure::Call(CallError::Timeout(self.config.timeout)),
-            CallError::NoToken(why) => self.without_token(&why),
+            CallError::NoToken(why) => CallFailure::no_token(&self.config, &why),
             error => CallFailure::Call(error),
-        }
-    }
-
-    /// Waits for the outcome of the first attempt to connect, like a call that waits for a starting
-    /// session. Until then the tools are unknown.
-    pub async fn introduced(&self, caller: CallerKey) -> Result<(), CallFailure> {
-        if self.is_settled() {
-            return Ok(());
-        }
-        let _place = self.queue(caller)?;
-        let patience = self.config.timeout.min(START_WAIT_MAX);
-        // If the wait times out, the lookup of the tool reports the problem.
-        timeout(patience, self.settled()).await.ok();
-        Ok(())
-    }
-
-    /// The shared session, after a short wait if it is starting.
-    async fn lease(
-        &self,
-        caller: CallerKey,
-        deadline: Instant,
-    ) -> Result<Arc<SessionHandle>, CallFailure> {
-        match self.live.session.load_full() {
-            Some(lease) => Ok(lease),
-            None => self.lease_after(caller, 0, deadline).await,
-        }
-    }
-
-    /// A session newer than `generation`, after a short wait if one is starting.
-    async fn lease_after(
-        &self,
-        caller: CallerKey,
-        generation: u64,
-        deadline: Instant,
-    ) -> Result<Arc<SessionHandle>, CallFailure> {
-        let _place = self.queue(caller)?;
-        let mut status = self.status.subscribe();
-        let patience = deadline.min(Instant::now() + START_WAIT_MAX);
-        self.tell(BridgeCommand::Wake);
-        loop {
-            if let Some(lease) = self.live.session.load_full()
-                && lease.generation > generation
-            {
-                return Ok(lease);
-            }
-            let now = status.borrow_and_update().clone();
-            if self.will_not_come(&now, generation) {
-                return Err(self.unavailable(&now));
-            }
-            if timeout_at(patience, status.changed()).await.is_err() {
-                return Err(self.unavailable(&now));
-            }
-        }
-    }
-
-    /// Whether waiting does not help, because no attempt to connect is about to start.
-    fn will_not_come(&self, status: &BridgeStatus, generation: u64) -> bool {
-        match status.phase {
-            BridgePhase::Disabled | BridgePhase::NeedsLogin => true,
-            BridgePhase::Starting | BridgePhase::Idle => false,
-            // The supervisor task has not noticed the loss yet.
-            BridgePhase::Ready => self
-                .live
-                .session
-                .load()
-                .as_ref()
-                .is_some_and(|lease| lease.generation != generation),
-            BridgePhase::BackingOff | BridgePhase::Failed => status
-                .retry_at
-                .is_some_and(|at| at.saturating_duration_since(Instant::now()) > RETRY_WAIT_MAX),
-        }
-    }
-
-    /// The failure of a call in a status that allows no calls.
-    pub fn unavailable(&self, status: &BridgeStatus) -> CallFailure {
-        let bridge = self.name().to_string();
-        let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
-            BridgePhase::Starting | BridgePhase::Idle => "its server is still starting".to_owned(),
-            BridgePhase::Ready
-            | BridgePhase::Disabled
-            | BridgePhase::NeedsLogin
-            | BridgePhase::BackingOff
-            | BridgePhase::Failed => "the connection to its server was lost".to_owned(),
-        });
-        match status.phase {
-            BridgePhase::Disabled => CallFailure::Disabled(bridge, reason),
-            BridgePhase::NeedsLogin => match self.config.credential {
-                CredentialScope::Caller => CallFailure::ConnectRequired { bridge, reason },
-                CredentialScope::Group => CallFailure::NoCredential { bridge, reason },
-                CredentialScope::Shared => CallFailure::NeedsLogin { bridge, reason },
-            },
-            BridgePhase::BackingOff | BridgePhase::Failed
-                if status.fault == Some(BridgeFault::Refused) =>
-            {
-                CallFailure::Refused { bridge, reason }
-            }
-            BridgePhase::Starting
-            | BridgePhase::Ready
-            | BridgePhase::Idle
-            | BridgePhase::BackingOff
-            | BridgePhase::Failed => CallFailure::Unavailable {
-                bridge,
-                reason,
-                retry_after: status.retry_after(),
-            },
         }
     }
 }
 
-/// Whether the session cannot be used after this error. One lost response does not mean a lost
-/// session; a lost session reports itself. A missing scope for one call does not affect the other
-/// calls.
-fn is_lost(error: &CallError) -> bool {
+/// Why the session ends after this error, if it cannot be used any more. One lost response does not
+/// mean a lost session; a lost session reports itself. A missing scope for one call does not affect
+/// the other calls.
+fn end_after(error: &CallError) -> Option<SessionEndReason> {
     match error {
-        CallError::NotSent(_) | CallError::NoToken(TokenError::NeedsLogin(_)) => true,
+        CallError::NotSent(reason) => Some(SessionEndReason::Lost(format!(
+            "a call did not reach the server: {reason}"
+        ))),
+        // The next attempt to connect finds out who must log in.
+        CallError::NoToken(TokenError::NeedsLogin(_)) => Some(SessionEndReason::Restart),
         CallError::NoToken(_)
         | CallError::Lost
         | CallError::Rpc { .. }
@@ -379,6 +142,6 @@ fn is_lost(error: &CallError) -> bool {
         | CallError::RateLimited { .. }
         | CallError::Http(..)
         | CallError::TooLarge(_)
-        | CallError::Protocol(_) => false,
+        | CallError::Protocol(_) => None,
     }
 }

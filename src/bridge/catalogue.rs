@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use moka::future::Cache;
 
-use super::{handle::Bridge, roster::BridgeSet, toolset::ToolEntry};
+use super::{handle::Bridge, roster::BridgeSet, tools::ToolEntry};
 use crate::{
     access::Permissions,
     config::{Config, Flavor},

@@ -1,17 +1,11 @@
 //! Checks the arguments of calls: immediately if that is cheap, otherwise on a separate thread.
 
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{handle::Bridge, toolset::ToolEntry};
+use super::{handle::Bridge, tools::ToolEntry};
 use crate::{
     compute::ComputeError,
     schema::{ArgumentError, CheckEffort},
@@ -19,10 +13,6 @@ use crate::{
 
 /// How long a call waits for its check to start on a separate thread.
 const CHECK_WAIT_MAX: Duration = Duration::from_millis(200);
-
-/// How long a tool's schema counts as too complex after a check of small arguments was too
-/// expensive.
-const REST: Duration = Duration::from_secs(5);
 
 /// If a body is at most this large and its check is expensive, the schema is the cause, not the
 /// body.
@@ -67,7 +57,7 @@ impl Bridge {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ComputeError> {
-        self.opener.context.replies.run(work).await
+        self.factory.context().replies.run(work).await
     }
 
     /// Checks the body of a tool call.
@@ -89,8 +79,11 @@ impl Bridge {
         }
         let (checked, bytes) = (Arc::clone(entry), body.clone());
         let work = move || checked.accept_fully(&bytes);
-        let pool = &self.opener.context.checks;
-        match pool.run_soon(&self.checks, CHECK_WAIT_MAX, work).await {
+        let pool = &self.factory.context().checks;
+        match pool
+            .run_soon(self.limits.checks(), CHECK_WAIT_MAX, work)
+            .await
+        {
             Ok(outcome) => outcome.map_err(ArgumentCheckError::Refused),
             Err(_) if entry.checking.rests.is_running() => {
                 Err(ArgumentCheckError::Refused(ArgumentError::TooCostly))
@@ -140,44 +133,4 @@ impl ToolEntry {
         }
         checked
     }
-}
-
-/// How expensive checks of a tool affect its next checks, for [`REST`].
-#[derive(Debug, Default)]
-pub(super) struct CheckCooldowns {
-    /// Checks on a thread of the async runtime use the minimal effort.
-    is_costly: CooldownTimer,
-    /// Checks on a separate thread are refused: the schema is too complex.
-    rests: CooldownTimer,
-}
-
-/// Runs for [`REST`] after each start. Holds milliseconds since the first start of any timer, or
-/// zero.
-#[derive(Debug, Default)]
-struct CooldownTimer(AtomicU64);
-
-/// When the first timer started.
-static FIRST: OnceLock<Instant> = OnceLock::new();
-
-impl CooldownTimer {
-    /// Starts the timer.
-    fn start(&self) {
-        self.0.store(Self::now() + millis(REST), Ordering::Relaxed);
-    }
-
-    /// Whether the timer was started less than [`REST`] ago.
-    fn is_running(&self) -> bool {
-        let until = self.0.load(Ordering::Relaxed);
-        until != 0 && Self::now() < until
-    }
-
-    /// Milliseconds since the first start of any timer.
-    fn now() -> u64 {
-        millis(FIRST.get_or_init(Instant::now).elapsed())
-    }
-}
-
-/// Whole milliseconds.
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

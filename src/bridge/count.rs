@@ -1,7 +1,7 @@
 //! What metrics need from a bridge: how its calls ended, and how many calls and sessions it has
 //! now.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::handle::Bridge;
 
@@ -23,29 +23,27 @@ impl Bridge {
 
     /// Calls that have a slot.
     pub fn in_flight(&self) -> usize {
-        self.slots.running()
+        self.limits.running()
     }
 
     /// Calls that wait for a slot or for the server.
     pub fn queued(&self) -> usize {
-        self.slots.waiting()
+        self.limits.waiting()
     }
 
     /// Sessions that belong to one caller or group.
     pub fn owned_sessions(&self) -> usize {
-        self.pool.len()
+        self.pool.owned()
     }
 
     /// Whether the shared session is connected.
     pub fn is_connected(&self) -> bool {
-        self.live.session.load().is_some()
+        self.pool.has_shared()
     }
 
     /// The process groups of its running servers.
     pub fn process_groups(&self) -> Vec<u32> {
-        let shared = self.live.session.load_full();
-        let leases = shared.into_iter().chain(self.pool.leases());
-        let group = |lease: Arc<super::handle::SessionHandle>| lease.session.group;
-        leases.filter_map(group).collect()
+        let sessions = self.pool.sessions();
+        sessions.iter().filter_map(|it| it.group).collect()
     }
 }

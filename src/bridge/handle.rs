@@ -1,141 +1,121 @@
 //! [`Bridge`]: the cheap handle that the rest of the program holds.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::{
-    sync::{Notify, Semaphore, mpsc, watch},
-    time::Instant,
-};
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, mpsc};
 
 use super::{
-    call::CallFailure,
-    gathered::MergedToolList,
-    known::ToolListWriter,
-    opener::SessionFactory,
-    pool::SessionPool,
-    slots::{CallSlots, QueueGuard},
-    status::{BridgeFault, BridgePhase, BridgeStatus},
-    toolset::ToolList,
+    command::BridgeCommand,
+    connector::SessionFactory,
+    context::BridgeContext,
+    error::CallFailure,
+    known::KnownTools,
+    limits::CallLimits,
+    owner_failures::OwnerFailures,
+    publishing::ToolPublisher,
+    sessions::SessionPool,
+    status::{BridgePhase, BridgeStatus, off},
+    status_channel::StatusChannel,
 };
 use crate::{
-    config::{self, BridgeAvailability, CredentialScope},
-    mcp::{LastOutput, ServerInfo, ServerSession},
+    config::{self, BridgeAvailability, Config},
+    credential::CredentialError,
+    mcp::{AnswerLimits, LastOutput, ServerInfo},
     name::BridgeName,
-    rate::{CallerKey, FairShareError},
+    store::StoreError,
     telemetry::BridgeCounters,
 };
+use tokio_util::sync::CancellationToken;
 
-/// The commands to a bridge's task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum BridgeCommand {
-    /// A call wants a session.
-    Wake,
-    /// End the session and reconnect immediately.
-    Restart,
-    /// A call found the session of this generation broken, for this reason.
-    Suspect(u64, String),
-    /// The server no longer accepts the token of the session of this generation.
-    SignedOut(u64),
-}
-
-/// The live state of a bridge. Its task writes it; all others read it.
+/// The live state of a bridge. Its sessions write it; all others read it.
 #[derive(Debug)]
 pub struct BridgeState {
-    /// The session, while there is one.
-    pub(super) session: ArcSwapOption<SessionHandle>,
     /// The last known tools. They stay while the server is down.
-    pub tools: ArcSwap<ToolList>,
-    /// Flaws of the last tool list.
-    pub(super) flaws: ArcSwap<Arc<[String]>>,
+    pub tools: ToolPublisher,
     /// What the server last reported about itself.
     pub server: ArcSwapOption<ServerInfo>,
     /// The last output of the last child process.
     pub last_words: ArcSwapOption<LastOutput>,
 }
 
-/// A session with its generation.
-#[derive(Debug)]
-pub(super) struct SessionHandle {
-    /// Counts the sessions of a bridge.
-    pub generation: u64,
-    /// The session.
-    pub session: ServerSession,
-}
-
 /// A bridge, as the rest of the program sees it.
 #[derive(Debug)]
 pub struct Bridge {
     /// The configuration.
-    pub config: config::BridgeSettings,
-    /// What the task publishes.
+    pub config: Arc<config::BridgeSettings>,
+    /// What its sessions publish.
     pub live: BridgeState,
     /// The counters for metrics.
     pub tally: Arc<BridgeCounters>,
     /// Opens sessions.
-    pub(super) opener: SessionFactory,
-    /// The sessions that belong to one owner each.
+    pub(super) factory: Arc<SessionFactory>,
+    /// The sessions.
     pub(super) pool: SessionPool,
-    /// The tools that these sessions listed.
-    pub(super) gathered: std::sync::Mutex<MergedToolList>,
-    /// Stores the names of the published tools.
-    pub(super) notes: ToolListWriter,
-    /// Held while a tool list is published.
-    pub(super) publishing: tokio::sync::Mutex<()>,
+    /// Why owners get no session for a while.
+    pub(super) failures: OwnerFailures,
+    /// Calls that run, wait, or check their arguments.
+    pub(super) limits: CallLimits,
     /// The status.
-    pub(super) status: watch::Sender<BridgeStatus>,
-    /// The number of attempts to connect that have finished. The attempt of a lazy bridge includes
-    /// the disconnect that follows.
-    pub(super) attempts: watch::Sender<u64>,
+    pub(super) status: StatusChannel,
     /// Sends commands to the task.
-    pub(super) commands: mpsc::Sender<BridgeCommand>,
-    /// Calls in flight, and those that wait for a slot or for the server.
-    pub(super) slots: Arc<CallSlots>,
-    /// Its share of the threads that check arguments.
-    pub(super) checks: Arc<Semaphore>,
-    /// When the last call ended.
-    pub(super) last_call: std::sync::Mutex<Instant>,
-    /// Woken when the published tools or the status change.
-    pub(super) changed: Arc<Notify>,
+    commands: mpsc::Sender<BridgeCommand>,
 }
 
 impl Bridge {
     /// Creates a bridge whose task is not running yet. Also returns the receiver of its commands.
+    /// The sessions end when `stop` is canceled; `changed` is woken when the published tools or the
+    /// status change.
     pub(super) fn new(
-        config: config::BridgeSettings,
-        opener: SessionFactory,
-        changed: Arc<Notify>,
+        bridge: &config::BridgeSettings,
+        config: &Config,
+        context: &BridgeContext,
+        stop: CancellationToken,
+        changed: &Arc<Notify>,
     ) -> (Self, mpsc::Receiver<BridgeCommand>) {
         let (commands, inbox) = mpsc::channel(16);
-        let status = match off(&config) {
+        let status = match off(bridge) {
             None => BridgeStatus::plain(BridgePhase::Starting),
             Some(reason) => BridgeStatus::disabled(reason),
         };
-        let is_off = status.phase == BridgePhase::Disabled;
+        let bounds = AnswerLimits {
+            result_bytes_max: config.limits.result_bytes_max,
+            tools_bytes_max: config.limits.tools_bytes_max,
+        };
+        let own = Arc::new(bridge.clone());
+        let context = context.clone();
+        let pool = SessionPool::new(own.sessions_max, own.session_idle, own.idle_stop);
+        let factory = SessionFactory::new(&own, context.clone(), bounds, stop);
         let bridge = Self {
             live: BridgeState {
-                session: ArcSwapOption::empty(),
-                tools: ArcSwap::from_pointee(ToolList::default()),
-                flaws: ArcSwap::from_pointee(Arc::default()),
+                tools: ToolPublisher::new(&own, config.flavor, context, Arc::clone(changed)),
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
             },
             tally: Arc::default(),
-            status: watch::Sender::new(status),
-            attempts: watch::Sender::new(u64::from(is_off)),
+            factory: Arc::new(factory),
+            pool,
+            failures: OwnerFailures::new(),
+            limits: CallLimits::new(&own),
+            status: StatusChannel::new(status, Arc::clone(changed)),
             commands,
-            slots: CallSlots::new(config.concurrency, config.queue),
-            checks: Arc::new(Semaphore::new(1)),
-            last_call: std::sync::Mutex::new(Instant::now()),
-            pool: SessionPool::new(config.sessions_max, config.session_idle),
-            gathered: std::sync::Mutex::default(),
-            notes: ToolListWriter::default(),
-            publishing: tokio::sync::Mutex::default(),
-            opener,
-            changed,
-            config,
+            config: own,
         };
         (bridge, inbox)
+    }
+
+    /// Takes over the counters of the bridge that this one replaces, and its tools if both publish
+    /// the same ones. They stay published while the new session starts.
+    pub(super) fn take_over(&mut self, old: &Self) {
+        self.tally = Arc::clone(&old.tally);
+        let (own, former) = (&self.config, &old.config);
+        let is_alike = own.tools == former.tools
+            && own.rename == former.rename
+            && own.aliases == former.aliases;
+        if is_alike && off(own).is_none() {
+            self.live.tools.take_over(&old.live.tools);
+            self.live.server.store(old.live.server.load_full());
+        }
     }
 
     /// The bridge's name.
@@ -152,28 +132,27 @@ impl Bridge {
 
     /// Stops publishing the tools while the server is down. Returns whether it did. The tools come
     /// back with the next session.
-    pub(super) fn drop_dead_tools(&self) -> bool {
+    pub fn drop_dead_tools(&self) -> bool {
         // Read this before the status: a new session that connects after this publishes another
         // value, which stays.
-        let known = self.live.tools.load();
+        let known = self.live.tools.load_full();
         let is_down = matches!(
-            self.status().phase,
+            self.status.phase(),
             BridgePhase::BackingOff | BridgePhase::Failed
         );
-        if !is_down || known.entries.is_empty() {
-            return false;
-        }
-        let empty = Arc::new(ToolList::default());
-        let found = self.live.tools.compare_and_swap(&known, empty);
-        let is_dropped = Arc::ptr_eq(&found, &known);
-        self.changed.notify_one();
-        is_dropped
+        is_down && !known.entries.is_empty() && self.live.tools.withdraw(&known)
+    }
+
+    /// What is known of the tools: the published ones, or, before the first list of this run, those
+    /// that the database has from an earlier one. `None`: nothing is known yet.
+    pub async fn known_tools(&self) -> Result<Option<KnownTools>, StoreError> {
+        self.live.tools.known().await
     }
 
     /// Whether the bridge is enabled: not disabled by the operator, no variable missing, and logged
     /// in if it waits for a login.
     pub fn is_on(&self) -> bool {
-        self.status.borrow().phase != BridgePhase::Disabled
+        self.status.phase() != BridgePhase::Disabled
     }
 
     /// Whether the bridge is on; if not, what it waits for.
@@ -187,20 +166,20 @@ impl Bridge {
 
     /// The current status.
     pub fn status(&self) -> BridgeStatus {
-        self.status.borrow().clone()
+        self.status.get()
     }
 
     /// The number of attempts to connect that have finished, successful or not. All after the first
     /// are restarts.
     pub fn attempts(&self) -> u64 {
-        *self.attempts.borrow()
+        self.status.attempts()
     }
 
     /// Makes the task end the session and reconnect, and waits for the outcome.
     pub async fn restart(&self) {
-        let before = *self.attempts.borrow();
-        self.tell(BridgeCommand::Restart);
-        self.attempted(before + 1).await;
+        let before = self.status.attempts();
+        self.reconnect();
+        self.status.attempted(before + 1).await;
     }
 
     /// Makes the task end the session and reconnect, without waiting.
@@ -210,62 +189,18 @@ impl Bridge {
 
     /// Whether the first attempt to connect has finished.
     pub fn is_settled(&self) -> bool {
-        // The status is set a moment before the attempt is counted.
-        *self.attempts.borrow() > 0 || self.status.borrow().phase == BridgePhase::Ready
+        self.status.is_settled()
     }
 
     /// Waits until the first attempt to connect has finished.
     pub async fn settled(&self) {
-        self.attempted(1).await;
+        self.status.attempted(1).await;
     }
 
     /// Waits for the first session, or until the server's program has failed to start; then returns
     /// the reason.
     pub async fn stillborn(&self) -> Option<String> {
-        let mut status = self.status.subscribe();
-        let outcome = status
-            .wait_for(|it| {
-                it.fault == Some(BridgeFault::Stillborn)
-                    || matches!(it.phase, BridgePhase::Ready | BridgePhase::Idle)
-            })
-            .await;
-        let status = outcome.ok()?;
-        (status.fault == Some(BridgeFault::Stillborn)).then(|| status.reason.clone())?
-    }
-
-    /// Waits until this many attempts have finished. `self` holds the sender, so the channel stays
-    /// open.
-    async fn attempted(&self, count: u64) {
-        let mut attempts = self.attempts.subscribe();
-        if attempts.wait_for(|made| *made >= count).await.is_err() {
-            tracing::debug!(bridge.name = %self.name(), "the bridge is gone");
-        }
-    }
-
-    /// Counts a finished attempt.
-    pub(super) fn note_attempt(&self) {
-        self.attempts.send_modify(|made| *made += 1);
-        self.changed.notify_one();
-    }
-
-    /// How long ago the last call ended.
-    pub(super) fn idle_for(&self) -> Duration {
-        if self.slots.running() > 0 {
-            return Duration::ZERO;
-        }
-        let last = self
-            .last_call
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        last.elapsed()
-    }
-
-    /// Notes the end of a call.
-    pub(super) fn touch(&self) {
-        *self
-            .last_call
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        self.status.failed_to_start().await
     }
 
     /// Sends a command. If the inbox is full, it already contains such a command.
@@ -275,35 +210,13 @@ impl Bridge {
         }
     }
 
-    /// Publishes a status.
-    pub(super) fn set_status(&self, status: BridgeStatus) {
-        self.status.send_replace(status);
-        self.changed.notify_one();
+    /// The failure of a call in a status that allows no calls.
+    pub fn unavailable(&self, status: &BridgeStatus) -> CallFailure {
+        CallFailure::of_status(&self.config, status)
     }
 
-    /// Counts a waiting caller, unless too many wait already.
-    pub(super) fn queue(&self, caller: CallerKey) -> Result<QueueGuard, CallFailure> {
-        let queued = self.slots.wait(caller);
-        queued.map_err(|full| self.busy(full))
-    }
-
-    /// The failure of a call for which there is no slot and no place in the queue.
-    pub(super) fn busy(&self, full: FairShareError) -> CallFailure {
-        let name = self.name().to_string();
-        match full {
-            FairShareError::All => CallFailure::Busy(name, self.config.concurrency),
-            FairShareError::Own => CallFailure::OwnShare(name),
-        }
-    }
-}
-
-/// Why a bridge is disabled. If each group brings its own keys, the configuration need not contain
-/// any.
-pub(super) fn off(config: &config::BridgeSettings) -> Option<&str> {
-    match &config.transport {
-        Err(disabled) if config.credential != CredentialScope::Group || !config.is_enabled => {
-            Some(&disabled.0)
-        }
-        Ok(_) | Err(_) => None,
+    /// The failure of a call of a caller who has no usable credential.
+    pub fn denied(&self, denied: CredentialError) -> CallFailure {
+        CallFailure::denied(&self.config, denied)
     }
 }

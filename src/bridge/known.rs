@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{handle::Bridge, toolset::ToolList};
+use super::{context::BridgeContext, tools::ToolList};
 use crate::{
     access::{AccessExplanation, Permissions},
     config,
@@ -91,7 +91,13 @@ impl KnownTools {
         self.tools.push(tool);
     }
 
-    fn from_json(text: &str) -> Option<Self> {
+    /// The published tools.
+    pub(super) fn of(set: &ToolList) -> Option<Self> {
+        Self::from_json(&to_json(set))
+    }
+
+    /// Reads what [`to_json`] wrote.
+    pub(super) fn from_json(text: &str) -> Option<Self> {
         let written: Vec<StoredTool> = serde_json::from_str(text).ok()?;
         let mut known = Self::default();
         for entry in written {
@@ -179,31 +185,19 @@ fn to_json(set: &ToolList) -> String {
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-impl Bridge {
-    /// What is known of the tools: the published ones, or, before the first list of this run, those that
-    /// the database has from an earlier one. `None`: nothing is known yet.
-    pub async fn known_tools(&self) -> Result<Option<KnownTools>, StoreError> {
-        let set = self.live.tools.load_full();
-        if set.entries.is_empty() {
-            let written = self.opener.context.credentials.listed_tools(self.name());
-            return Ok(written.await?.as_deref().and_then(KnownTools::from_json));
-        }
-        Ok(KnownTools::from_json(&to_json(&set)))
-    }
-
-    /// Writes down what is published now, beside the work of this bridge.
-    pub(super) fn note_listed(&self, set: &Arc<ToolList>) {
-        let context = &self.opener.context;
+impl ToolListWriter {
+    /// Writes down what is published now, beside the work of the bridge.
+    pub fn note(&self, context: &BridgeContext, bridge: &BridgeName, set: &Arc<ToolList>) {
         if !context.notes_tools {
             return;
         }
-        let turn = self.notes.turns.fetch_add(1, Ordering::Relaxed) + 1;
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
         let note = PendingToolList {
             turn,
-            turns: Arc::clone(&self.notes.turns),
-            written: Arc::clone(&self.notes.written),
+            turns: Arc::clone(&self.turns),
+            written: Arc::clone(&self.written),
             credentials: Arc::clone(&context.credentials),
-            bridge: self.name().clone(),
+            bridge: bridge.clone(),
             set: Arc::clone(set),
         };
         let stop = context.stop.clone();

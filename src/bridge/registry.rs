@@ -11,19 +11,12 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalogue::ToolCatalog,
-    handle::{Bridge, off},
-    opener::SessionFactory,
-    roster::BridgeSet,
-    status::Backoff,
+    catalogue::ToolCatalog, context::BridgeContext, handle::Bridge, roster::BridgeSet, status::off,
     supervisor::Supervisor,
 };
 use crate::{
     access::Permissions,
-    compute::ComputePool,
     config::{self, Config, Flavor, ReloadPlan},
-    credential::CredentialProvider,
-    mcp::{AnswerLimits, DetectedProtocol},
     name::BridgeName,
     openapi::RenderedDocument,
     secret::Redactor,
@@ -39,27 +32,6 @@ const PUBLISH_REST: u32 = 4;
 
 /// The longest pause after building the documents.
 const PUBLISH_PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// What all bridges share.
-#[derive(Debug, Clone)]
-pub struct BridgeContext {
-    /// The connection pool of remote bridges.
-    pub http: reqwest::Client,
-    /// The credentials that sessions present to their servers.
-    pub credentials: Arc<CredentialProvider>,
-    /// Whether the names of the published tools are stored. Commands that only read do not store them.
-    pub notes_tools: bool,
-    /// Redacts secrets from the output of servers.
-    pub redactor: Redactor,
-    /// Threads for expensive checks of arguments.
-    pub checks: ComputePool,
-    /// Threads for parsing large results.
-    pub replies: ComputePool,
-    /// Runs all tasks.
-    pub tracker: TaskTracker,
-    /// Ends every bridge.
-    pub stop: CancellationToken,
-}
 
 /// The running bridges.
 #[derive(Debug)]
@@ -148,20 +120,10 @@ impl BridgeRegistry {
         previous: Option<BridgeTask>,
     ) -> (Arc<Bridge>, Option<BridgeTask>) {
         let stop = self.context.stop.child_token();
-        let opener = SessionFactory {
-            context: self.context.clone(),
-            flavor: config.flavor,
-            bounds: bounds(config),
-            stop: stop.clone(),
-        };
-        let (mut bridge, inbox) = Bridge::new(wanted.clone(), opener, Arc::clone(&self.changed));
+        let (mut bridge, inbox) =
+            Bridge::new(wanted, config, &self.context, stop.clone(), &self.changed);
         if let Some(known) = known {
-            bridge.tally = Arc::clone(&known.tally);
-        }
-        if let Some(known) = known.filter(|known| publishes_alike(&known.config, wanted)) {
-            bridge.live.tools.store(known.live.tools.load_full());
-            bridge.take_over_gathered(known);
-            bridge.live.server.store(known.live.server.load_full());
+            bridge.take_over(known);
         }
         let bridge = Arc::new(bridge);
         if off(wanted).is_some() {
@@ -172,15 +134,7 @@ impl BridgeRegistry {
             stop,
             done: CancellationToken::new(),
         };
-        let supervisor = Supervisor {
-            inbox,
-            stop: task.stop.clone(),
-            known: DetectedProtocol::default(),
-            backoff: Backoff::default(),
-            generation: 0,
-            last_reason: None,
-            bridge: Arc::clone(&bridge),
-        };
+        let supervisor = Supervisor::new(Arc::clone(&bridge), inbox, task.stop.clone());
         let done = task.done.clone();
         self.context.tracker.spawn(async move {
             if let Some(previous) = previous {
@@ -301,21 +255,4 @@ impl BridgeRegistry {
             pause = (began.elapsed() * PUBLISH_REST).min(PUBLISH_PAUSE_MAX);
         }
     }
-}
-
-/// Size limits of a result and of a tool list.
-fn bounds(config: &Config) -> AnswerLimits {
-    AnswerLimits {
-        result_bytes_max: config.limits.result_bytes_max,
-        tools_bytes_max: config.limits.tools_bytes_max,
-    }
-}
-
-/// Whether both configurations publish the same tools. If so, the tools stay published while the
-/// new session starts.
-fn publishes_alike(old: &config::BridgeSettings, new: &config::BridgeSettings) -> bool {
-    old.tools == new.tools
-        && old.rename == new.rename
-        && old.aliases == new.aliases
-        && off(new).is_none()
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::oneshot,
     time::{Instant, timeout_at},
 };
 
@@ -20,8 +20,6 @@ pub(super) struct CallSlots {
     /// The maximum number of waiting calls.
     queue_max: usize,
     state: Mutex<SlotState>,
-    /// Woken when the last running call ends.
-    idle: Notify,
 }
 
 /// Who runs and who waits.
@@ -72,7 +70,6 @@ impl CallSlots {
             max,
             queue_max,
             state: Mutex::default(),
-            idle: Notify::new(),
         })
     }
 
@@ -109,17 +106,6 @@ impl CallSlots {
     pub(super) fn wait(self: &Arc<Self>, caller: CallerKey) -> Result<QueueGuard, FairShareError> {
         self.join(&mut self.lock(), caller)?;
         Ok(self.queued(caller))
-    }
-
-    /// Waits until no call has a slot.
-    pub(super) async fn idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.running() == 0 {
-                return;
-            }
-            idle.await;
-        }
     }
 
     /// Calls that have a slot.
@@ -233,9 +219,6 @@ impl Drop for CallSlot {
         let Some(slots) = &self.slots else { return };
         let mut state = slots.lock();
         state.running.remove(self.caller);
-        if state.running.total == 0 {
-            slots.idle.notify_waiters();
-        }
         if !state.line.is_empty() {
             slots.give_turns(&mut state);
         }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config::{self, CredentialScope};
+
 /// The status of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +102,17 @@ impl BridgeStatus {
             .retry_at
             .map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
         wait.map_or(1, |wait| wait.as_secs().saturating_add(1))
+    }
+}
+
+/// Why a bridge is disabled. If each group brings its own keys, the configuration need not contain
+/// any.
+pub(super) fn off(config: &config::BridgeSettings) -> Option<&str> {
+    match &config.transport {
+        Err(disabled) if config.credential != CredentialScope::Group || !config.is_enabled => {
+            Some(&disabled.0)
+        }
+        Ok(_) | Err(_) => None,
     }
 }
 

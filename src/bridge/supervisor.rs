@@ -1,24 +1,27 @@
-//! The supervisor task of a bridge. It owns the session from the first connect to the last.
+//! The supervisor task of a bridge. It keeps the shared session open, unless the bridge is idle or
+//! waits for a login, and publishes the status.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    handle::{Bridge, BridgeCommand, SessionHandle},
-    login,
-    opener::SessionOpenError,
-    relist::RelistSchedule,
+    await_login::LoginWatcher,
+    command::BridgeCommand,
+    error::SessionOpenError,
+    handle::Bridge,
+    owner_failures::SAME_AGAIN,
+    sessions::{PoolEntry, SessionEndReason},
     status::{Backoff, BridgeFault, BridgePhase, BridgeStatus},
 };
 use crate::{
-    config::CredentialScope,
-    credential::{CredentialError, SessionOwner},
-    mcp::{ConnectError, DetectedProtocol, ServerSession, TokenError},
+    config::{CredentialScope, OAuthGrant},
+    credential::CredentialError,
+    mcp::{ConnectError, ServerSession, TokenError},
 };
 
 /// If a session lived at least this long before its server sent too much, it is replaced like any
@@ -28,107 +31,131 @@ const WELL_BEHAVED_FOR: Duration = Duration::from_mins(10);
 /// The maximum length of a status reason, in bytes. The reason can contain text from the server.
 const REASON_BYTES_MAX: usize = 1 << 10;
 
-/// How long the calls in flight may still run after a reload ends the bridge. The successor waits
-/// for them.
-const FINISH_MAX: Duration = Duration::from_secs(5);
-
 /// The state of the task.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     /// The handle that the task publishes to.
-    pub bridge: Arc<Bridge>,
+    bridge: Arc<Bridge>,
     /// The commands from other tasks.
-    pub inbox: mpsc::Receiver<BridgeCommand>,
+    inbox: mpsc::Receiver<BridgeCommand>,
     /// Ends the task.
-    pub stop: CancellationToken,
-    /// What earlier connections learned about the server.
-    pub known: DetectedProtocol,
+    stop: CancellationToken,
     /// Counts consecutive failures.
-    pub backoff: Backoff,
-    /// Counts sessions.
-    pub generation: u64,
+    backoff: Backoff,
     /// Why the last attempt failed, until one succeeds.
-    pub last_reason: Option<String>,
+    last_reason: Option<String>,
 }
 
-/// Why the task left a session.
-#[derive(Debug)]
-enum SessionEndReason {
-    /// The bridge must end.
+/// What ended a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PauseEnd {
+    /// The bridge ends.
     Stopped,
-    /// A caller asked for a new session.
-    Restart,
-    /// No call arrived within `idle_stop`.
-    Idle,
-    /// The session ended on its own, for this reason.
-    Lost(String),
-    /// The bridge ended the session because of what its server sent.
-    Ended(&'static str),
+    /// The time is over.
+    Elapsed,
+    /// There is a login to try.
+    Login,
+    /// This command arrived.
+    Command(BridgeCommand),
 }
 
 impl Supervisor {
-    /// Runs until `stop`.
-    pub async fn run(mut self) {
-        if self.bridge.config.credential != CredentialScope::Shared {
-            return self.run_owned().await;
+    /// The task of a bridge, which ends with `stop`.
+    pub fn new(
+        bridge: Arc<Bridge>,
+        inbox: mpsc::Receiver<BridgeCommand>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            bridge,
+            inbox,
+            stop,
+            backoff: Backoff::default(),
+            last_reason: None,
         }
+    }
+
+    /// Runs until the bridge ends.
+    pub async fn run(mut self) {
+        if self.bridge.config.credential == CredentialScope::Shared {
+            self.keep_shared().await;
+        } else {
+            self.keep_status().await;
+        }
+        self.tell_replaced();
+        self.bridge.pool.ended().await;
+    }
+
+    /// Keeps the shared session open.
+    async fn keep_shared(&mut self) {
         let stop = self.stop.clone();
         let mut is_first = true;
         while !stop.is_cancelled() {
-            self.bridge.set_status(BridgeStatus {
+            self.bridge.status.set(BridgeStatus {
                 reason: self.last_reason.clone(),
                 failures: self.backoff.failures(),
                 ..BridgeStatus::plain(BridgePhase::Starting)
             });
             let born = Instant::now();
-            let session = tokio::select! {
-                session = self.start() => session,
-                () = stop.cancelled() => break,
+            let entry = self.bridge.pool.renew_shared();
+            let connected = tokio::select! {
+                connected = self.bridge.connect(&entry) => connected,
+                () = stop.cancelled() => return,
             };
-            match session {
-                Ok(lease) => {
+            match connected {
+                Ok(session) => {
+                    self.tell_ready(&session);
                     // A lazy bridge connects once at the start to learn its tools, and then
                     // disconnects.
                     let rests = is_first && self.bridge.config.lazy;
-                    if !rests {
-                        self.bridge.note_attempt();
-                    }
-                    let parting = if rests {
+                    let reason = if rests {
                         SessionEndReason::Idle
                     } else {
-                        self.attend(&lease).await
+                        self.bridge.status.note_attempt();
+                        self.serve(&entry, &session).await
                     };
-                    if matches!(parting, SessionEndReason::Stopped) {
-                        self.finish_calls().await;
-                    }
-                    self.leave(&lease).await;
-                    self.after(parting, born).await;
+                    self.retire(&entry, &session, &reason).await;
+                    self.after_session(reason, born).await;
                 }
-                Err(SessionOpenError::Connect(ConnectError::NoToken(
-                    why @ (TokenError::NeedsLogin(_) | TokenError::NeedsScope(_)),
-                ))) => self.wait_for_login(&why).await,
-                Err(SessionOpenError::Connect(error)) => {
-                    let fault = fault_of(&error);
-                    self.after_failure(error.to_string(), Duration::ZERO, fault)
-                        .await;
-                }
-                Err(SessionOpenError::Denied(
-                    CredentialError::NoKeys(reason) | CredentialError::Unusable(reason),
-                )) => {
-                    self.after_failure(reason, Duration::ZERO, None).await;
-                }
+                Err(error) => self.after_refusal(error).await,
             }
             is_first = false;
         }
-        self.bridge.pool.ended().await;
-        self.replaced();
+    }
+
+    /// Keeps the status of a bridge that has only sessions of owners. Calls open the sessions.
+    async fn keep_status(&mut self) {
+        if let Err(error) = self.bridge.live.tools.recall().await {
+            tracing::warn!(bridge.name = %self.bridge.name(), %error, "cannot publish the stored tool list");
+        }
+        loop {
+            self.bridge.tell_owned_status();
+            self.bridge.status.note_attempt();
+            match self.pause(None, None, true).await {
+                PauseEnd::Command(BridgeCommand::Restart) => self.bridge.pool.clear(),
+                PauseEnd::Command(BridgeCommand::Wake) | PauseEnd::Elapsed | PauseEnd::Login => {}
+                PauseEnd::Stopped => return,
+            }
+        }
+    }
+
+    /// Publishes that the shared session is open.
+    fn tell_ready(&mut self, session: &ServerSession) {
+        self.last_reason = None;
+        self.bridge
+            .status
+            .set(BridgeStatus::plain(BridgePhase::Ready));
+        tracing::info!(
+            bridge.name = %self.bridge.name(),
+            tools = self.bridge.live.tools.load().entries.len(),
+            protocol = %session.server.protocol,
+            "the bridge is ready"
+        );
     }
 
     /// Publishes that the bridge ends, so that no call waits for it.
-    pub(super) fn replaced(&self) {
-        self.bridge.live.session.store(None);
-        // A call that still holds this handle must not wait for a session.
-        self.bridge.set_status(BridgeStatus {
+    fn tell_replaced(&self) {
+        self.bridge.status.set(BridgeStatus {
             phase: BridgePhase::BackingOff,
             reason: Some("it is being replaced".to_owned()),
             retry_at: Some(Instant::now() + Duration::from_secs(1)),
@@ -137,162 +164,82 @@ impl Supervisor {
         });
     }
 
-    /// Connects, reads the tools, and publishes the session and the tools.
-    async fn start(&mut self) -> Result<Arc<SessionHandle>, SessionOpenError> {
-        let session = self.bridge.open(&SessionOwner::Shared, self.known).await?;
-        let redactor = self.bridge.redactor();
-        self.known = session.known;
-        self.bridge
-            .live
-            .server
-            .store(Some(Arc::new(session.server.without_secrets(redactor))));
-        if let Err(error) = self.bridge.read_tools(&session).await {
-            session.close().await;
-            let error = Self::with_exit(error, &session);
-            return Err(self.bridge.explained(&SessionOwner::Shared, error).await);
-        }
-        self.generation += 1;
-        self.last_reason = None;
-        let lease = Arc::new(SessionHandle {
-            generation: self.generation,
-            session,
-        });
-        self.bridge.live.session.store(Some(Arc::clone(&lease)));
-        self.bridge.tally.sessions.one();
-        self.bridge
-            .set_status(BridgeStatus::plain(BridgePhase::Ready));
-        tracing::info!(
-            bridge.name = %self.bridge.name(),
-            tools = self.bridge.live.tools.load().entries.len(),
-            protocol = %lease.session.server.protocol,
-            "the bridge is ready"
-        );
-        Ok(lease)
-    }
-
-    /// If a child exits while it lists its tools, its exit status explains more than the lost
-    /// connection.
-    fn with_exit(error: ConnectError, session: &ServerSession) -> ConnectError {
-        let last_words = session.last_words.as_ref();
-        match (last_words.and_then(|words| words.exit()), &error) {
-            (Some(exit), ConnectError::Closed(_)) => ConnectError::Exited {
-                exit: exit.to_owned(),
-                last_words: last_words
-                    .and_then(|words| words.lines().pop())
-                    .map_or_else(String::new, |line| format!(": {line}")),
-            },
-            _ => error,
-        }
-    }
-
-    /// Serves a session until it ends or must be ended.
-    async fn attend(&mut self, lease: &SessionHandle) -> SessionEndReason {
-        let session = &lease.session;
-        let mut relist = RelistSchedule::default();
+    /// Serves the shared session until it ends, or a command ends it.
+    async fn serve(&mut self, entry: &PoolEntry, session: &ServerSession) -> SessionEndReason {
+        let mut serving = pin!(self.bridge.serve(entry, session));
         loop {
-            let idle = idle_timer(&self.bridge);
             tokio::select! {
-                () = self.stop.cancelled() => return SessionEndReason::Stopped,
-                () = session.ended() => return Self::loss(session),
+                reason = &mut serving => return reason,
                 command = self.inbox.recv() => match command {
-                    None => return SessionEndReason::Stopped,
+                    Some(BridgeCommand::Wake) => {}
                     Some(BridgeCommand::Restart) => return SessionEndReason::Restart,
-                    Some(BridgeCommand::Suspect(generation, reason)) if generation == lease.generation => {
-                        return SessionEndReason::Lost(format!("a call did not reach the server: {reason}"));
-                    }
-                    // The next attempt finds out who must log in.
-                    Some(BridgeCommand::SignedOut(generation)) if generation == lease.generation => {
-                        return SessionEndReason::Restart;
-                    }
-                    Some(BridgeCommand::Suspect(..) | BridgeCommand::SignedOut(_) | BridgeCommand::Wake) => {}
-                },
-                () = session.tools_changed.notified() => relist.changed(Instant::now()),
-                () = list_is_due(&relist) => {
-                    tokio::select! {
-                        () = self.reread_tools(session, &mut relist) => {}
-                        () = self.stop.cancelled() => return SessionEndReason::Stopped,
-                        () = session.ended() => return Self::loss(session),
-                    }
-                }
-                () = idle => {
-                    if self.is_idle() {
-                        return SessionEndReason::Idle;
-                    }
+                    None => return SessionEndReason::Stopped,
                 }
             }
         }
     }
 
-    /// Reads a tool list that changed. If reading fails, the old list stays.
-    async fn reread_tools(&self, session: &ServerSession, relist: &mut RelistSchedule) {
-        let began = Instant::now();
-        if let Err(error) = self.bridge.read_tools(session).await {
-            tracing::warn!(bridge.name = %self.bridge.name(), %error, "cannot read the changed tool list; the old list stays published");
+    /// Closes the shared session. Its calls in flight may finish only if the bridge ends: otherwise
+    /// they would delay the next session.
+    async fn retire(
+        &self,
+        entry: &Arc<PoolEntry>,
+        session: &ServerSession,
+        reason: &SessionEndReason,
+    ) {
+        let is_end = *reason == SessionEndReason::Stopped;
+        if is_end {
+            self.tell_replaced();
         }
-        relist.was_read(began, Instant::now());
-    }
-
-    /// Whether `idle_stop` has passed since the last call.
-    fn is_idle(&self) -> bool {
-        self.bridge
-            .config
-            .idle_stop
-            .is_some_and(|limit| self.bridge.idle_for() >= limit)
-    }
-
-    /// Explains why a session ended on its own.
-    fn loss(session: &ServerSession) -> SessionEndReason {
-        if let Some(reason) = session.ended_because() {
-            return SessionEndReason::Ended(reason);
-        }
-        let words = session.last_words.as_ref();
-        SessionEndReason::Lost(match words.and_then(|words| words.exit()) {
-            Some(exit) => format!("the server exited ({exit})"),
-            None => "the server closed the connection".to_owned(),
-        })
-    }
-
-    /// Waits until no call is in flight, up to [`FINISH_MAX`]. When the process stops, no call is
-    /// left.
-    async fn finish_calls(&self) {
-        let idle = self.bridge.slots.idle();
-        if tokio::time::timeout(FINISH_MAX, idle).await.is_err() {
+        let is_calm = self.bridge.pool.retire(entry, session, is_end).await;
+        if !is_calm {
             tracing::warn!(bridge.name = %self.bridge.name(), "the bridge changed; its calls in flight are aborted");
         }
     }
 
-    /// Withdraws a session and closes it.
-    async fn leave(&self, lease: &SessionHandle) {
-        self.bridge.live.session.store(None);
-        lease.session.close().await;
-    }
-
     /// Decides what follows a session: a new one now, a new one after a delay, or a new one with
     /// the next call.
-    async fn after(&mut self, parting: SessionEndReason, born: Instant) {
-        match parting {
+    async fn after_session(&mut self, reason: SessionEndReason, born: Instant) {
+        match reason {
             SessionEndReason::Stopped => {}
-            SessionEndReason::Restart => self.backoff.reset(),
+            SessionEndReason::Restart | SessionEndReason::Released => self.backoff.reset(),
             SessionEndReason::Lost(reason) => {
                 let lived = born.elapsed().max(Duration::from_millis(1));
                 self.after_failure(reason, lived, None).await;
             }
-            SessionEndReason::Ended(reason) => {
+            SessionEndReason::Ended(because) => {
                 // Do not reconnect at once: the server would flood the next session too.
                 let lived = Some(born.elapsed()).filter(|lived| *lived >= WELL_BEHAVED_FOR);
-                let reason = ConnectError::Ended(reason).to_string();
+                let reason = ConnectError::Ended(because).to_string();
                 self.after_failure(reason, lived.unwrap_or_default(), None)
                     .await;
             }
             SessionEndReason::Idle => {
                 self.bridge
-                    .set_status(BridgeStatus::plain(BridgePhase::Idle));
-                self.bridge.note_attempt();
+                    .status
+                    .set(BridgeStatus::plain(BridgePhase::Idle));
+                self.bridge.status.note_attempt();
                 tracing::info!(bridge.name = %self.bridge.name(), "the bridge is idle until the next call");
-                tokio::select! {
-                    _command = self.inbox.recv() => {}
-                    () = self.stop.cancelled() => {}
-                }
+                self.pause(None, None, true).await;
+            }
+        }
+    }
+
+    /// Decides what follows a failed attempt to connect.
+    async fn after_refusal(&mut self, error: SessionOpenError) {
+        match error {
+            SessionOpenError::Connect(ConnectError::NoToken(
+                why @ (TokenError::NeedsLogin(_) | TokenError::NeedsScope(_)),
+            )) => self.wait_for_login(&why).await,
+            SessionOpenError::Connect(error) => {
+                let fault = fault_of(&error);
+                self.after_failure(error.to_string(), Duration::ZERO, fault)
+                    .await;
+            }
+            SessionOpenError::Denied(
+                CredentialError::NoKeys(reason) | CredentialError::Unusable(reason),
+            ) => {
+                self.after_failure(reason, Duration::ZERO, None).await;
             }
         }
     }
@@ -302,7 +249,7 @@ impl Supervisor {
         self.bridge.tally.failures.one();
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
-        let mut reason = self.bridge.redactor().redact(&reason).into_owned();
+        let mut reason = self.bridge.factory.redactor().redact(&reason).into_owned();
         reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
         tracing::warn!(
             bridge.name = %self.bridge.name(),
@@ -312,36 +259,95 @@ impl Supervisor {
             "the bridge is down"
         );
         self.last_reason = Some(reason.clone());
-        self.bridge.set_status(BridgeStatus {
+        self.bridge.status.set(BridgeStatus {
             phase,
             reason: Some(reason),
             retry_at: Some(retry_at),
             fault,
             failures: self.backoff.failures(),
         });
-        self.bridge.note_attempt();
-        let mut login = tokio::select! {
+        self.bridge.status.note_attempt();
+        let login = tokio::select! {
             () = self.stop.cancelled() => return,
             login = self.next_login() => login,
         };
+        match self.pause(Some(retry_at), login, false).await {
+            PauseEnd::Login | PauseEnd::Command(_) => self.backoff.reset(),
+            PauseEnd::Elapsed | PauseEnd::Stopped => {}
+        }
+    }
+
+    /// Waits for a login, with status `needs_login`, or `disabled` for a bridge that is enabled
+    /// only after a login. The server is not contacted in the meantime.
+    async fn wait_for_login(&mut self, why: &TokenError) {
+        let disabled = self.bridge.config.waits_for_login.clone();
+        let phase = match &disabled {
+            Some(_) => BridgePhase::Disabled,
+            None => BridgePhase::NeedsLogin,
+        };
+        let login = || format!("{why}: mcp-bridge login {}", self.bridge.name());
+        let reason = disabled.unwrap_or_else(login);
+        tracing::info!(bridge.name = %self.bridge.name(), %reason, "the bridge waits for a login");
+        self.bridge.status.set(BridgeStatus {
+            reason: Some(reason),
+            ..BridgeStatus::plain(phase)
+        });
+        self.bridge.status.note_attempt();
+        let login = tokio::select! {
+            () = self.stop.cancelled() => return,
+            login = LoginWatcher::after_this(&self.bridge.factory) => login,
+        };
+        let again = login.has_refused().then(|| Instant::now() + SAME_AGAIN);
+        self.pause(again, Some(login), false).await;
+    }
+
+    /// The login that would end another wait early: a server may answer an unknown token with any
+    /// error. `None` if the bridge has no interactive login, or has no token yet.
+    async fn next_login(&self) -> Option<LoginWatcher> {
+        let oauth = self.bridge.config.oauth()?;
+        if oauth.grant != OAuthGrant::AuthorizationCode {
+            return None;
+        }
+        let login = LoginWatcher::after_this(&self.bridge.factory).await;
+        login.has_refused().then_some(login)
+    }
+
+    /// Waits until this time, for a login, or for a command. A call that wants a session ends the
+    /// pause only if `calls_end_it`.
+    async fn pause(
+        &mut self,
+        until: Option<Instant>,
+        mut login: Option<LoginWatcher>,
+        calls_end_it: bool,
+    ) -> PauseEnd {
         loop {
             tokio::select! {
-                () = sleep_until(retry_at) => return,
-                () = self.stop.cancelled() => return,
-                () = login::comes(&mut login) => {
-                    self.backoff.reset();
-                    return;
-                }
+                () = self.stop.cancelled() => return PauseEnd::Stopped,
+                () = at(until) => return PauseEnd::Elapsed,
+                () = comes(&mut login) => return PauseEnd::Login,
                 command = self.inbox.recv() => match command {
-                    Some(BridgeCommand::Restart) => {
-                        self.backoff.reset();
-                        return;
-                    }
-                    Some(BridgeCommand::Wake | BridgeCommand::Suspect(..) | BridgeCommand::SignedOut(_)) => {}
-                    None => return,
+                    None => return PauseEnd::Stopped,
+                    Some(BridgeCommand::Wake) if !calls_end_it => {}
+                    Some(command) => return PauseEnd::Command(command),
                 },
             }
         }
+    }
+}
+
+/// Waits until this time, or forever without one.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}
+
+/// Waits for a login, or forever if there is none to wait for.
+async fn comes(login: &mut Option<LoginWatcher>) {
+    match login {
+        Some(login) => login.comes().await,
+        None => pending().await,
     }
 }
 
@@ -361,24 +367,5 @@ fn fault_of(error: &ConnectError) -> Option<BridgeFault> {
         | ConnectError::Closed(_)
         | ConnectError::TooLarge { .. }
         | ConnectError::Ended(_) => None,
-    }
-}
-
-/// Fires when a changed tool list may be read again. Never fires while the list is unchanged.
-async fn list_is_due(relist: &RelistSchedule) {
-    match relist.due() {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Fires when the bridge may have reached its idle limit. Never fires without `idle_stop`.
-async fn idle_timer(bridge: &Bridge) {
-    match bridge.config.idle_stop {
-        Some(limit) => {
-            let left = limit.saturating_sub(bridge.idle_for());
-            sleep(left.max(Duration::from_millis(50))).await;
-        }
-        None => std::future::pending().await,
     }
 }

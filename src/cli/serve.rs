@@ -14,17 +14,21 @@ use super::{
 use crate::{
     audit::AuditLog,
     auth::AuthSources,
-    bridge::{BridgeContext, BridgeRegistry, ConfigReloader, Source},
+    bridge::{BridgeContext, BridgeRegistry},
+    call::CallServices,
     compute::ComputePool,
     config::{
         self, AnonymousAccess, CliOverrides, Config, ConfigWatcher, Diagnostic, Environment,
         Flavor, LoadedConfig, ServerSettings,
     },
     credential::{CredentialProvider, Variants},
-    http::{self, AppState, BoundListener, ReloadableSettings, ScrapeState},
+    http::{self, AppState, BoundListener, ScrapeState},
     lifecycle::ProcessLifecycle,
-    mcp, schema,
+    mcp,
+    reload::{ConfigReloader, Source},
+    schema,
     secret::Redactor,
+    settings::ReloadableSettings,
     telemetry::{self, RequestTracer},
 };
 
@@ -168,16 +172,18 @@ async fn serve(plan: ServeOptions, loaded: LoadedConfig, redactor: Redactor) -> 
     let audit = AuditLog::start(&config.audit, store.clone(), &redactor, &tracker, stop);
     let files = sources::files(&sources, &lifecycle);
     let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
-    let mut context = context(&lifecycle, &sources, &credentials, &redactor);
-    context.notes_tools = true;
+    let context = BridgeContext {
+        notes_tools: true,
+        ..context(&lifecycle, &sources, &credentials, &redactor)
+    };
     let registry = BridgeRegistry::start(&config, context);
     let settings = ReloadableSettings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
-    let applied = Arc::clone(&settings);
     let reloader = Arc::new(ConfigReloader::new(
         plan.source,
         Arc::clone(&registry),
-        Box::new(move |config| apply(&applied, config, &sources)),
+        Arc::clone(&settings),
+        sources,
     ));
     let watch = plan
         .is_watched
@@ -188,16 +194,18 @@ async fn serve(plan: ServeOptions, loaded: LoadedConfig, redactor: Redactor) -> 
     announce(&config, listening.address);
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let state = Arc::new(AppState {
-        registry,
-        credentials,
-        settings,
+        services: CallServices {
+            registry,
+            credentials,
+            settings,
+            audit,
+            redactor,
+        },
         reloader,
         store,
         keyring: kept.keyring,
         group_keys: kept.group_keys,
         files,
-        audit,
-        redactor,
         draining: lifecycle.soft.clone(),
         traces: traces.clone(),
         metering: ScrapeState::default(),
@@ -206,12 +214,8 @@ async fn serve(plan: ServeOptions, loaded: LoadedConfig, redactor: Redactor) -> 
         serve_metrics(metrics, &state, &lifecycle);
     }
     let router = http::router(&state);
-    let serving = listening.serve(
-        router,
-        &config.server,
-        lifecycle.soft.clone(),
-        lifecycle.hard.clone(),
-    );
+    let (soft, hard) = (lifecycle.soft.clone(), lifecycle.hard.clone());
+    let serving = listening.serve(router, &config.server, soft, hard);
     let served = tokio::select! {
         served = serving => served.map_err(anyhow::Error::from),
         reason = stillborn => Err(reason),
@@ -269,29 +273,6 @@ fn traces(
     };
     let traces = RequestTracer::start(otlp, sources.http.clone(), redactor);
     traces.map_err(|problem| anyhow::anyhow!(problem))
-}
-
-/// Applies a changed configuration. A background task adds new entries of `[access.groups]` to the database.
-fn apply(settings: &ArcSwap<ReloadableSettings>, config: &Arc<Config>, sources: &AuthSources) {
-    let old = settings.load_full();
-    settings.store(Arc::new(old.renewed(Arc::clone(config), sources)));
-    let Some(store) = sources.store.clone() else {
-        return;
-    };
-    if old.config.access.groups == config.access.groups
-        && old.config.access.admins == config.access.admins
-        && old.config.access.admin_groups == config.access.admin_groups
-    {
-        return;
-    }
-    let access = config.access.clone();
-    sources.tracker.spawn(async move {
-        if let Err(error) = store.seed(&access).await {
-            tracing::warn!(
-                "the changes of [access] could not be written to the database; restart to try again: {error}"
-            );
-        }
-    });
 }
 
 /// Waits until the only server of mcpo's command line has failed for good: its program cannot be started, or it

@@ -1,6 +1,6 @@
 //! Finds combinations of settings that are valid on their own but contradict each other.
 
-use super::{AnonymousAccess, Config, Diagnostic, TransportSettings};
+use crate::config::{AnonymousAccess, Config, Diagnostic, TransportSettings};
 
 /// Returns the problems of a configuration that was read without errors.
 pub(super) fn find(config: &Config) -> Vec<Diagnostic> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BridgeSettings, Config};
+use crate::config::{BridgeSettings, Config};
 
 /// Whether a bridge is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

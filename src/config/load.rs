@@ -3,65 +3,27 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use super::{
-    AccessSettings, AnonymousAccess, AuditSettings, BridgeSettings, Config, Diagnostic,
-    Environment, Flavor, IdentitySettings, LimitSettings, ServerSettings, clients,
-    diagnostic::{DiagnosticCollector, Severity, SourceFile},
-    identity, mcp_servers, native,
-    reader::ConfigReader,
-    telemetry::TelemetryTable,
-};
+use toml::de::DeTable;
+
 use crate::{
+    config::{
+        AccessSettings, AnonymousAccess, AuditSettings, BridgeSettings, CliOverrides, Config,
+        Diagnostic, Environment, Flavor, IdentitySettings, LimitSettings, LoadedConfig,
+        ServerSettings, clients, identity,
+        mcp::servers,
+        native,
+        read::{
+            ConfigReader,
+            diagnostic::{DiagnosticCollector, Severity, SourceFile},
+        },
+        sections::telemetry,
+    },
     name::BridgeName,
     secret::{Redactor, Secret},
 };
-
-/// A usable configuration.
-#[derive(Debug)]
-pub struct LoadedConfig {
-    /// The configuration.
-    pub config: Config,
-    /// Warnings about the configuration.
-    pub warnings: Vec<Diagnostic>,
-    /// The files to watch: the configuration, `.env` next to it whether it exists or not, and every
-    /// `${file:…}`.
-    pub sources: Vec<PathBuf>,
-    /// Other parts of the configuration that blank values disable, besides bridges.
-    pub off: Vec<DisabledPart>,
-    /// The values of references to secrets, and of environment variables with secret names. They must never
-    /// be shown.
-    pub referenced: Vec<Secret>,
-}
-
-impl LoadedConfig {
-    /// All values that must never be shown.
-    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
-        self.config
-            .secrets()
-            .into_iter()
-            .chain(self.referenced.iter().cloned())
-    }
-}
-
-/// A disabled part of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DisabledPart {
-    /// The part: a key by its name, or a way to authenticate.
-    pub what: String,
-    /// The reason: `MCP_API_KEY is not set`.
-    pub why: String,
-}
-
-/// Settings of the command line, which override the file.
-#[derive(Debug, Clone, Default)]
-pub struct CliOverrides {
-    /// `--listen`
-    pub listen: Option<SocketAddr>,
-}
 
 /// Reads a file: `bridges.toml`, or a file of another client, detected by its content. A `.env` file next to
 /// it adds variables that the environment does not have. Errors come together with all warnings, in the order
@@ -150,7 +112,7 @@ fn of_servers(
     path: &Path,
     children: &BTreeMap<String, Secret>,
 ) -> Config {
-    let telemetry = TelemetryTable::default().resolve(reader);
+    let telemetry = telemetry::read(reader, &(0..0), DeTable::new());
     Config {
         flavor: Flavor::Mcpo,
         server: ServerSettings::default(),
@@ -163,7 +125,7 @@ fn of_servers(
         limits: LimitSettings::default(),
         audit: AuditSettings::off(),
         telemetry,
-        bridges: mcp_servers::read(reader, path, children),
+        bridges: servers::read(reader, path, children),
     }
 }
 

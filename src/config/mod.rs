@@ -3,81 +3,81 @@
 //! [`load()`] reads a file into a [`Config`], or reports everything that is wrong with it. [`ConfigWatcher`] reports
 //! when to read the file again, and [`plan()`] shows what that changes.
 
-mod access;
-mod audit;
-mod bridge;
-mod bridge_types;
-mod child_env;
+mod bridges;
 pub(crate) mod clients;
 mod contradictions;
 mod count;
-mod credentials;
-mod database;
-mod defaults;
-mod diagnostic;
-mod env_file;
-mod environment;
 mod identity;
-mod limits;
-mod lint;
 mod load;
-mod mcp_checks;
-mod mcp_servers;
+mod loaded;
+mod mcp;
 mod naming;
 mod native;
-mod oauth_types;
-mod otlp;
 mod plan;
-mod reader;
-mod reference;
-mod resolver;
-mod run_as;
+mod read;
 mod secrets;
-mod server;
-mod setting;
-mod single;
-mod telemetry;
-mod tool_names;
-mod transport;
+mod sections;
 mod types;
-mod unfilled;
 mod unread;
 mod watch;
-mod with_key;
 
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]
 pub(super) mod tests;
 
+#[cfg(test)]
+pub use sections::access::SeedGroup;
 pub(crate) use {
-    access::is_email,
-    env_file::read as read_env_file,
-    environment::read_dotenv,
+    bridges::tool_names::exact_glob,
     identity::check_key_name,
-    lint::{has_token_prefix, looks_random, looks_secret},
-    reference::{is_variable, variable_of},
-    server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
-    setting::check_glob,
-    telemetry::level,
-    tool_names::exact_glob,
+    mcp::env_file::read as read_env_file,
+    read::{
+        environment::read_dotenv,
+        lint::{has_token_prefix, looks_random, looks_secret},
+        reference::{is_variable, variable_of},
+        value::check_glob,
+    },
+    sections::{
+        access::is_email,
+        server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
+        telemetry::level,
+    },
 };
 pub use {
-    bridge_types::*,
-    child_env::{OWN_FOLDERS, child_environment},
-    count::{BridgeAvailability, BridgeCount},
-    defaults::DEFAULT_WORKSPACE,
-    diagnostic::{Diagnostic, Severity},
-    environment::Environment,
-    load::{
-        CliOverrides, DisabledPart, HeaderSource, LoadedConfig, load, load_bridge, load_mcpo,
-        load_with,
+    bridges::{
+        child_env::{OWN_FOLDERS, child_environment},
+        oauth_types::*,
+        run_as::RunAsUser,
+        types::*,
     },
+    count::{BridgeAvailability, BridgeCount},
+    identity::{
+        draft::{AnonymousAccess, IdentitySettings},
+        gateway::GatewaySettings,
+        keys::{ApiKey, ApiKeyValue, DEFAULT_WORKSPACE},
+        oidc::IssuerSettings,
+        open_webui::OpenWebUiSettings,
+    },
+    load::{HeaderSource, load, load_bridge, load_mcpo, load_with},
+    loaded::{CliOverrides, LoadedConfig},
+    mcp::single::{is_url, remote, single, stdio},
     naming::nearest_name,
-    oauth_types::*,
     plan::{ReloadPlan, in_force, plan},
-    run_as::RunAsUser,
-    single::{is_url, remote, single, stdio},
+    read::{
+        diagnostic::{Diagnostic, Severity},
+        environment::Environment,
+        reader::DisabledPart,
+    },
+    sections::{
+        access::{AccessSettings, SeedGrant},
+        audit::{AuditFailurePolicy, AuditSettings},
+        database::{DatabaseSettings, DatabaseUrl, RedisSettings},
+        limits::LimitSettings,
+        otlp::OtlpSettings,
+        server::{ServerSettings, TlsSettings},
+        telemetry::{LogFormat, MetricsAudience, TelemetrySettings},
+    },
     types::*,
     unread::unread,
     watch::ConfigWatcher,

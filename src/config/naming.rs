@@ -2,8 +2,10 @@
 
 use url::Url;
 
-use super::lint;
-use crate::name::{BRIDGE_NAME_BYTES_MAX, BridgeName, BridgeNameError};
+use crate::{
+    config::read::{lint, reference::is_variable},
+    name::{BRIDGE_NAME_BYTES_MAX, BridgeName, BridgeNameError},
+};
 
 /// The name of a bridge if nothing better is known.
 const FALLBACK: &str = "server";
@@ -130,7 +132,7 @@ fn takes_secret(word: &str) -> bool {
 /// `KEY=value`
 fn is_setting(word: &str) -> bool {
     word.split_once('=')
-        .is_some_and(|(name, _)| super::reference::is_variable(name))
+        .is_some_and(|(name, _)| is_variable(name))
 }
 
 /// Returns the file name of a program or script without its folder and extension.

@@ -8,13 +8,17 @@ use toml::{
     de::{DeTable, DeValue, Error},
 };
 
-use super::{
-    BridgeSettings, Config, Diagnostic, Flavor, LimitSettings, Severity, TelemetrySettings, access,
-    audit::AuditTable, bridge::BridgeTable, contradictions, database::DatabaseTable,
-    diagnostic::Span, identity, limits::LimitsTable, load::CliOverrides, naming::nearest_name,
-    reader::ConfigReader, server::ServerTable, telemetry::TelemetryTable,
+use crate::{
+    config::{
+        BridgeSettings, CliOverrides, Config, Diagnostic, Flavor, LimitSettings, Severity,
+        bridges::settle::{self, warn_of_twin},
+        contradictions, identity,
+        naming::nearest_name,
+        read::{ConfigReader, SectionRules, Span},
+        sections::{access, audit, database, server, telemetry},
+    },
+    name::{BridgeName, BridgeNameError},
 };
-use crate::name::{BridgeName, BridgeNameError};
 
 /// The known sections.
 const SECTIONS: &[&str] = &[
@@ -53,33 +57,20 @@ pub(super) fn read(reader: &mut ConfigReader<'_>, overrides: &CliOverrides) -> C
     let (telemetry, bridges) = (section("telemetry"), section("bridges"));
     let (database, access, audit) = (section("database"), section("access"), section("audit"));
 
-    let server = reader
-        .table::<ServerTable>("server", &server.0, server.1)
-        .unwrap_or_default()
-        .resolve(reader);
-    let (mut server, listen) = (server.server, server.listen);
+    let (mut server, listen) = server::read(reader, &server.0, server.1);
     server.listen = overrides.listen.unwrap_or(server.listen);
-    let limits = reader
-        .table::<LimitsTable>("limits", &limits.0, limits.1)
-        .map_or_else(LimitSettings::default, |table| table.resolve(reader));
-    let telemetry = reader
-        .table::<TelemetryTable>("telemetry", &telemetry.0, telemetry.1)
-        .map_or_else(TelemetrySettings::default, |table| table.resolve(reader));
+    let (limits, _notes) =
+        reader.section::<LimitSettings>("limits", &limits.0, limits.1, &SectionRules::NONE);
+    let telemetry = telemetry::read(reader, &telemetry.0, telemetry.1);
     let before = reader.problems.len();
-    let database = reader
-        .table::<DatabaseTable>("database", &database.0, database.1)
-        .unwrap_or_default()
-        .resolve(reader);
+    let database = database::read(reader, &database.0, database.1);
     // An invalid database is already reported.
     let has_directory = database.open_webui.is_some() || reader.problems.has_errors_since(before);
     let draft = identity::read(reader, &identity.0, identity.1, has_directory);
     let (identity, complaint) = draft.resolve(server.listen);
     let bridges = read_bridges(reader, bridges.1);
     let access = access::read(reader, &access.0, access.1, &bridges);
-    let audit = reader
-        .table::<AuditTable>("audit", &audit.0, audit.1)
-        .unwrap_or_default()
-        .resolve(reader);
+    let audit = audit::read(reader, &audit.0, audit.1);
     // Not needed in addition to errors.
     let is_worth_it = |complaint: &Diagnostic| {
         errors.is_empty()
@@ -97,7 +88,7 @@ pub(super) fn read(reader: &mut ConfigReader<'_>, overrides: &CliOverrides) -> C
         database: Some(database),
         identity,
         access,
-        limits,
+        limits: limits.unwrap_or_default(),
         audit,
         telemetry,
         bridges,
@@ -116,22 +107,14 @@ fn table_of<'i>(
     name: &'static str,
     value: Spanned<DeValue<'i>>,
 ) -> Option<(&'static str, Section<'i>)> {
-    let span = value.span();
-    if let DeValue::Table(table) = value.into_inner() {
-        return Some((name, (span, table)));
-    }
     let header = if name == "bridges" {
         "bridges.NAME"
     } else {
         name
     };
-    reader
-        .problems
-        .error(&span, format!("`{name}` must be a table"))
-        .hint(format!(
-            "write `[{header}]` on a line of its own, and its keys below"
-        ));
-    None
+    let message = format!("`{name}` must be a table");
+    let hint = format!("write `[{header}]` on a line of its own, and its keys below");
+    Some((name, reader.table_in(value, message, hint)?))
 }
 
 /// Reports one syntax error per line, because a parser that continues after an error often fails again on the
@@ -171,46 +154,16 @@ fn read_bridges(reader: &mut ConfigReader<'_>, table: DeTable<'_>) -> Vec<Bridge
         if let Some(name) = &name {
             warn_of_twin(reader, &bridges, name, &key.span());
         }
-        let span = value.span();
-        let DeValue::Table(inner) = value.into_inner() else {
-            reader
-                .problems
-                .error(&span, format!("`{written}`: a bridge must be a table"))
-                .hint(format!(
-                    "write `[bridges.{written}]` and below it `command = …` or `url = …`"
-                ));
+        let message = format!("`{written}`: a bridge must be a table");
+        let hint = format!("write `[bridges.{written}]` and below it `command = …` or `url = …`");
+        let Some((span, inner)) = reader.table_in(value, message, hint) else {
             continue;
         };
+        // The rest of a bridge with an invalid name is checked too.
+        let known = name.clone().unwrap_or_else(|| nearest_name(written));
         let section = format!("bridges.{written}");
-        let before = reader.problems.len();
-        if let Some(mut table) = reader.table::<BridgeTable>(&section, &span, inner) {
-            table.is_partial = reader.problems.len() > before;
-            // The rest of a bridge with an invalid name is checked too.
-            let known = name.clone().unwrap_or_else(|| nearest_name(written));
-            let bridge = table.resolve(known, &key.span(), reader);
-            bridges.extend(name.is_some().then_some(bridge));
-        }
+        let bridge = settle::read(reader, known, &section, [&key.span(), &span], inner);
+        bridges.extend(name.is_some().then_some(bridge));
     }
     bridges
-}
-
-/// Warns of names that differ only in case: people and file systems confuse them.
-pub(super) fn warn_of_twin(
-    reader: &mut ConfigReader<'_>,
-    bridges: &[BridgeSettings],
-    name: &BridgeName,
-    at: &Span,
-) {
-    let twin = bridges.iter().find(|other| {
-        other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
-    });
-    if let Some(twin) = twin {
-        reader
-            .problems
-            .warning(
-                at,
-                format!("`{name}` and `{}` differ only in case", twin.name),
-            )
-            .hint("rename one of them");
-    }
 }

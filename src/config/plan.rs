@@ -1,7 +1,9 @@
 //! Compares two configurations: what a reload changes. Pure.
 
-use super::{BridgeSettings, Config};
-use crate::name::BridgeName;
+use crate::{
+    config::{BridgeSettings, Config},
+    name::BridgeName,
+};
 
 /// The changes of a reload. Each list has the order of the new file (`stop`: of the old one).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -11,11 +11,13 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderName;
 use url::Url;
 
-use super::{
-    ApiKeyValue, BridgeSettings, Config, DatabaseUrl, RemoteSettings, StdioSettings,
-    TransportSettings, lint,
+use crate::{
+    config::{
+        ApiKeyValue, BridgeSettings, Config, DatabaseUrl, RemoteSettings, StdioSettings,
+        TransportSettings, read::lint,
+    },
+    secret::Secret,
 };
-use crate::secret::Secret;
 
 /// Headers, by their last word, that carry options and no credentials.
 const PLAIN_HEADERS: &[&str] = &[
@@ -86,7 +88,7 @@ impl BridgeSettings {
 impl fmt::Debug for StdioSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("StdioSettings")
+            .debug_struct("Stdio")
             .field("command", &self.command)
             .field("args", &self.args.len())
             .field("env", &self.env)
@@ -101,7 +103,7 @@ impl fmt::Debug for StdioSettings {
 impl fmt::Debug for RemoteSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("RemoteSettings")
+            .debug_struct("Remote")
             .field("url", &self.url.origin().ascii_serialization())
             .field("kind", &self.kind)
             .field("headers", &self.headers)

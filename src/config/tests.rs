@@ -1041,6 +1041,23 @@ fn mcpo_refuses_in_its_own_words() {
 }
 
 #[test]
+fn every_wrong_value_of_a_list_is_told() {
+    let shown = refused(
+        "[server]\ncors_allow_origins = ['a', '*', 'b']\n[bridges.x]\ncommand = 'c'\ntools_deny = ['[', 'ok', 5, '{']\n",
+    );
+    for part in [
+        "`a` is not",
+        "`b` is not",
+        "unclosed character",
+        "unclosed alternate",
+        "found integer `5`",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(shown.matches("error").count(), 5, "{shown}");
+}
+
+#[test]
 fn a_file_without_servers_is_told_with_what_it_has() {
     for (empty, found) in [
         ("{}", "the file has an empty table"),

@@ -3,13 +3,17 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use super::{
-    Config, Diagnostic, Flavor,
-    environment::read_dotenv,
-    otlp,
-    reference::{is_variable, split_at_close},
+use crate::{
+    config::{
+        Config, Diagnostic, Flavor,
+        read::{
+            environment::read_dotenv,
+            reference::{is_variable, split_at_close},
+        },
+        sections::otlp,
+    },
+    near,
 };
-use crate::near;
 
 /// The largest compose file that is looked into, in bytes.
 const COMPOSE_BYTES_MAX: u64 = 1 << 20;

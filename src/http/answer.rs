@@ -13,11 +13,11 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 
 use super::{
-    connections::{ClientConnection, UnreadResponseGuard},
     error::ApiError,
-    gate::{ResponseMemory, UNCOUNTED_BYTES},
     sender::RequestSender,
+    server::{ClientConnection, UnreadResponseGuard},
 };
+use crate::settings::{ResponseMemory, UNCOUNTED_BYTES};
 
 /// The size of a piece, in bytes.
 const PIECE: usize = 64 << 10;

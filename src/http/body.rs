@@ -7,11 +7,14 @@ use bytes::BytesMut;
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
-use super::{
-    error::ApiError,
-    gate::{RequestPlace, UNCOUNTED_BYTES},
+use crate::{
+    call::ServiceError,
+    compute::in_place,
+    error_code::ErrorCode,
+    json,
+    schema::BODY_VALUES_MAX,
+    settings::{PlaceError, RequestPlace, UNCOUNTED_BYTES},
 };
-use crate::{compute::in_place, error_code::ErrorCode, json, schema::BODY_VALUES_MAX};
 
 /// The time in which a body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -23,7 +26,7 @@ enum BodyReadError {
     /// The body ended early.
     Broken,
     /// There is no memory left for the body.
-    NoRoom(ApiError),
+    NoRoom(PlaceError),
 }
 
 /// The memory that one value of a body takes once it is parsed, in bytes. It includes the value's
@@ -36,7 +39,7 @@ pub async fn read(
     body: Body,
     bytes_max: usize,
     seat: Option<&RequestPlace>,
-) -> Result<Bytes, ApiError> {
+) -> Result<Bytes, ServiceError> {
     let mut chunks = body.into_data_stream();
     let unread = match timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max, seat)).await {
         Ok(Ok(bytes)) => {
@@ -45,7 +48,7 @@ pub async fn read(
         }
         Ok(Err(unread)) => unread,
         Err(_) => {
-            return Err(ApiError::new(
+            return Err(ServiceError::new(
                 ErrorCode::BodyTimeout,
                 format!(
                     "the request body did not arrive within {}",
@@ -55,20 +58,20 @@ pub async fn read(
         }
     };
     Err(match unread {
-        BodyReadError::TooLarge => ApiError::new(
+        BodyReadError::TooLarge => ServiceError::new(
             ErrorCode::BodyTooLarge,
             format!("the request body is larger than {bytes_max} bytes"),
         ),
         BodyReadError::Broken => {
-            ApiError::new(ErrorCode::BodyIncomplete, "the request body ended early")
+            ServiceError::new(ErrorCode::BodyIncomplete, "the request body ended early")
         }
-        BodyReadError::NoRoom(error) => error,
+        BodyReadError::NoRoom(error) => error.into(),
     })
 }
 
 /// Counts the memory that the values of a large body will take. A body with too many values is
 /// refused later, before it is parsed.
-fn hold_values(body: &[u8], seat: Option<&RequestPlace>) -> Result<(), ApiError> {
+fn hold_values(body: &[u8], seat: Option<&RequestPlace>) -> Result<(), PlaceError> {
     let Some(seat) = seat.filter(|_| body.len() > UNCOUNTED_BYTES) else {
         return Ok(());
     };

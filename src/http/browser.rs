@@ -214,6 +214,7 @@ mod tests {
     use http::{HeaderName, HeaderValue, Method};
 
     use super::*;
+    use crate::call::RequestOrigin;
 
     fn sender(method: Method, authority: Option<&str>, all: &[(&str, &str)]) -> RequestSender {
         let mut headers = HeaderMap::new();
@@ -224,15 +225,17 @@ mod tests {
             );
         }
         RequestSender {
-            headers,
+            origin: RequestOrigin {
+                headers,
+                peer: None,
+                request_id: String::new(),
+                span: None,
+                seat: None,
+            },
             method,
             authority: authority.map(|it| it.parse().unwrap()),
-            peer: None,
             connection: None,
-            seat: None,
             is_multiplexed: false,
-            request_id: String::new(),
-            span: None,
         }
     }
 

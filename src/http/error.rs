@@ -1,6 +1,6 @@
-//! [`ApiError`]: the common form of every error response.
+//! [`ApiError`]: a [`ServiceError`] as an HTTP response.
 
-use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 
 use axum::response::{IntoResponse, Response};
 use http::{
@@ -8,24 +8,16 @@ use http::{
     header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
-use url::Url;
+use serde_json::Value;
 
-use super::message::{self, message};
 use crate::{
     access::AccessRefusal,
-    audit::AuditWriteError,
     auth::AuthenticationError,
-    bridge::CallFailure,
+    call::ServiceError,
     config::Flavor,
-    credential::TICKET_TTL,
     error_code::ErrorCode,
-    mcp::CallError,
     name::BridgeName,
-    plain_text,
-    rate::RateLimitError,
     reply::{ToolError, status_of},
-    secret::Redactor,
     store::StoreError,
 };
 
@@ -33,36 +25,14 @@ use crate::{
 /// for models. mcpo's flavors leave out `message` and `retry`.
 #[derive(Debug, Clone)]
 pub struct ApiError {
+    /// The code and the texts.
+    error: ServiceError,
     /// The HTTP status.
     pub status: StatusCode,
-    /// The error code, for programs.
-    pub code: ErrorCode,
-    /// The detail, for people and models: a sentence for the bridge's own errors,
-    /// `{"message"[,"data"]}` for a server's error, a list for invalid arguments.
-    pub detail: Box<Value>,
-    /// The `Retry-After` header: seconds, or the value that the server sent.
-    pub retry_after: Option<String>,
     /// The challenge of a 401 (`WWW-Authenticate`).
     pub challenge: Option<&'static str>,
     /// The methods that a 405 allows (`Allow`).
     pub allow: Option<&'static str>,
-    /// Where the caller can connect an account.
-    pub connect_url: Option<Box<str>>,
-    /// Texts for `message` beyond the detail. Boxed, because errors are passed by value.
-    pub advice: Option<Box<ErrorAdvice>>,
-    /// Whether the texts are already redacted or do not need it.
-    is_clean: bool,
-}
-
-/// Texts for `message` beyond the detail.
-#[derive(Debug, Clone, Default)]
-pub struct ErrorAdvice {
-    /// What is wrong. It replaces the detail.
-    pub said: Option<String>,
-    /// What to do, if the code alone does not tell.
-    pub next: Option<String>,
-    /// Whether `said` is already the complete sentence.
-    pub is_sentence: bool,
 }
 
 /// The method of a call.
@@ -73,42 +43,62 @@ pub const GET: &str = "GET,HEAD";
 /// The JSON body.
 #[derive(Serialize)]
 struct ErrorBody<'a> {
-    /// See [`ApiError::detail`].
+    /// See [`ServiceError::detail`].
     detail: &'a Value,
-    /// See [`message`].
+    /// See [`ServiceError::message`].
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// See [`message::may_retry`].
+    /// See [`ServiceError::may_retry`].
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<bool>,
-    /// See [`ApiError::code`].
+    /// See [`ServiceError::code`].
     code: ErrorCode,
-    /// See [`ApiError::connect_url`].
+    /// See [`ServiceError::connect_url`].
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_url: Option<&'a str>,
     /// The request id, which is also in the log line.
     request_id: &'a str,
 }
 
+impl Deref for ApiError {
+    type Target = ServiceError;
+
+    fn deref(&self) -> &ServiceError {
+        &self.error
+    }
+}
+
+impl DerefMut for ApiError {
+    fn deref_mut(&mut self) -> &mut ServiceError {
+        &mut self.error
+    }
+}
+
+impl<E: Into<ServiceError>> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let number = error
+            .server_code
+            .map_or_else(|| error.code.status(), status_of);
+        Self {
+            status: status(number),
+            error,
+            challenge: None,
+            allow: None,
+        }
+    }
+}
+
 impl ApiError {
     /// An error of the bridge, with a sentence as its detail.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self::with_detail(code, Value::String(detail.into()))
+        ServiceError::new(code, detail).into()
     }
 
-    /// An error with a detail of another shape.
-    pub fn with_detail(code: ErrorCode, detail: Value) -> Self {
-        Self {
-            status: status(code.status()),
-            code,
-            detail: Box::new(detail),
-            retry_after: None,
-            challenge: None,
-            allow: None,
-            connect_url: None,
-            advice: None,
-            is_clean: false,
-        }
+    /// Changes the code and the texts.
+    fn map(mut self, change: impl FnOnce(ServiceError) -> ServiceError) -> Self {
+        self.error = change(self.error);
+        self
     }
 
     /// Sets another status than the default for the code.
@@ -118,72 +108,21 @@ impl ApiError {
         self
     }
 
-    /// Sets a plainer text for models than the detail.
+    /// See [`ServiceError::advise`].
     #[must_use]
-    pub fn say(mut self, said: impl Into<String>) -> Self {
-        self.advice.get_or_insert_default().said = Some(said.into());
-        self
+    pub fn advise(self, next: impl Into<String>) -> Self {
+        self.map(|error| error.advise(next))
     }
 
-    /// The same with a complete sentence, to which nothing is added.
+    /// See [`ServiceError::of_caller`].
     #[must_use]
-    pub fn say_all(mut self, said: impl Into<String>) -> Self {
-        self.advice.get_or_insert_default().is_sentence = true;
-        self.say(said)
-    }
-
-    /// Sets the advice for models.
-    #[must_use]
-    pub fn advise(mut self, next: impl Into<String>) -> Self {
-        self.advice.get_or_insert_default().next = Some(next.into());
-        self
-    }
-
-    /// What is wrong, in words for models.
-    pub fn said(&self) -> Cow<'_, str> {
-        let said = self.advice.as_ref().and_then(|it| it.said.as_deref());
-        match (said, &*self.detail) {
-            (Some(said), _) => Cow::Borrowed(said),
-            (None, Value::String(said)) => Cow::Borrowed(said),
-            (None, detail) => match detail.get("message").and_then(Value::as_str) {
-                Some(said) => Cow::Borrowed(said),
-                None => Cow::Borrowed("the arguments do not match the tool's schema"),
-            },
-        }
-    }
-
-    /// Marks the texts as written by the bridge and the caller only, so they are not redacted. Text
-    /// that a caller sent is returned unchanged, even if it contains a secret: stars would tell the
-    /// caller that their guess was a secret.
-    #[must_use]
-    pub fn of_caller(mut self) -> Self {
-        self.is_clean = true;
-        self
-    }
-
-    /// Adds the link with which the caller connects their account, in words that a model can pass
-    /// on.
-    pub fn connect_at(mut self, url: &Url) -> Self {
-        let before = self.detail.as_str().unwrap_or_default();
-        let detail = format!(
-            "{before}. Show the user this link, good for {} minutes, and try again once they have connected: {url}",
-            TICKET_TTL.as_secs() / 60
-        );
-        self = self.say_all(detail.as_str());
-        self.detail = Box::new(Value::String(detail));
-        self.connect_url = Some(url.as_str().into());
-        self
-    }
-
-    /// Sets when the caller may try again.
-    pub fn retry_after(mut self, when: impl Into<String>) -> Self {
-        self.retry_after = Some(when.into());
-        self
+    pub fn of_caller(self) -> Self {
+        self.map(ServiceError::of_caller)
     }
 
     /// 404 with a sentence.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(ErrorCode::NotFound, detail).of_caller()
+        ServiceError::not_found(detail).into()
     }
 
     /// 405 with the allowed methods. `None` if the router sets the `Allow` header.
@@ -202,16 +141,6 @@ impl ApiError {
     /// other failures. The status is 503 if the failure is not the caller's fault.
     pub fn unidentified(refusal: AuthenticationError, flavor: Flavor, is_strict: bool) -> Self {
         let is_native = flavor == Flavor::Native;
-        if let AuthenticationError::Store(error) = refusal {
-            return Self::store(error);
-        }
-        if let AuthenticationError::TooManyFailures(wait) = refusal {
-            return Self::new(refusal.code(), refusal.to_string()).retry_after(wait.to_string());
-        }
-        if refusal.is_outage() {
-            tracing::warn!("{refusal}");
-            return Self::new(refusal.code(), refusal.to_string()).retry_after("5");
-        }
         let refusal = match refusal {
             AuthenticationError::Missing
             | AuthenticationError::Scheme
@@ -223,21 +152,21 @@ impl ApiError {
             }
             refusal => refusal,
         };
-        if !is_native
+        let is_forbidden = !is_native
             && matches!(
                 refusal,
                 AuthenticationError::Key | AuthenticationError::Password
-            )
-        {
-            return Self::new(refusal.code(), refusal.to_string())
-                .with_status(StatusCode::FORBIDDEN);
+            );
+        let mut error = Self::from(refusal);
+        if is_forbidden {
+            error.status = StatusCode::FORBIDDEN;
+        } else if error.code == ErrorCode::Unauthorized {
+            error.challenge = Some(if is_native || is_strict {
+                "Bearer, Basic"
+            } else {
+                "Bearer"
+            });
         }
-        let mut error = Self::new(refusal.code(), refusal.to_string());
-        error.challenge = Some(if is_native || is_strict {
-            "Bearer, Basic"
-        } else {
-            "Bearer"
-        });
         error
     }
 
@@ -248,53 +177,14 @@ impl ApiError {
         self
     }
 
-    /// The error for a caller without a grant for a bridge, or for one of its tools. The denial
-    /// lists the groups that have access, if the caller may know them.
+    /// See [`ServiceError::denied`].
     pub fn denied(denial: &AccessRefusal, bridge: &BridgeName, tool: Option<&str>) -> Self {
-        let mut text = match tool {
-            Some(tool) => format!(
-                "you may not use tool `{}` of bridge `{bridge}`",
-                shown(tool)
-            ),
-            None => format!("you may not use bridge `{bridge}`"),
-        };
-        if !denial.allowing.is_empty() {
-            text.push_str("; members of these groups may: ");
-            text.push_str(&denial.allowing.join(", "));
-        }
-        Self::new(ErrorCode::Forbidden, text)
-            .advise(format!(
-                "ask an administrator for access to `{bridge}`; do not retry"
-            ))
-            .of_caller()
+        ServiceError::denied(denial, bridge, tool).into()
     }
 
-    /// The error for a call beyond the rate limit.
-    pub fn too_many(refused: &RateLimitError) -> Self {
-        // Rounded up, so that a caller who waits this long is admitted.
-        let wait = refused.retry_after.as_millis().div_ceil(1_000).max(1);
-        Self::new(ErrorCode::RateLimited, refused.to_string()).retry_after(wait.to_string())
-    }
-
-    /// The error for a call that cannot be recorded, if the configuration refuses such calls.
-    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-    pub fn unrecorded(error: AuditWriteError) -> Self {
-        tracing::warn!("{error}");
-        Self::new(ErrorCode::AuditUnavailable,
-            "the call was refused because the audit trail cannot record it now; try again in a moment",
-        )
-        .retry_after("5")
-    }
-
-    /// The error if the database does not answer. Without it, access cannot be decided.
-    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    /// The error if the database does not answer.
     pub fn store(error: StoreError) -> Self {
-        tracing::warn!("{error}");
-        Self::new(
-            ErrorCode::StoreUnavailable,
-            "access cannot be checked because the database does not answer; try again in a moment",
-        )
-        .retry_after("5")
+        error.into()
     }
 
     /// An error that the tool itself reported. The bridge and the server work, so the status is
@@ -305,100 +195,22 @@ impl ApiError {
             Flavor::Mcpo | Flavor::McpoSingle => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let said = format!("the tool failed: {}", error.message);
-        let detail = detail_of(&error.message, error.data);
-        Self::with_detail(ErrorCode::ToolError, detail)
-            .with_status(status)
-            .say(said)
-    }
-
-    /// The error for a call that failed.
-    pub fn call(failure: CallFailure) -> Self {
-        let text = failure.to_string();
-        match failure {
-            CallFailure::NotGranted(..) => Self::new(ErrorCode::Forbidden, text),
-            CallFailure::Disabled(..) => {
-                Self::new(ErrorCode::Disabled, text).advise("tell the user; do not retry")
-            }
-            CallFailure::Unavailable {
-                bridge,
-                retry_after,
-                ..
-            } => Self::new(ErrorCode::Unavailable, text)
-                .say(format!("bridge `{bridge}` is not available now"))
-                .retry_after(retry_after.to_string()),
-            CallFailure::Refused { .. } => Self::new(ErrorCode::UpstreamAuth, text),
-            CallFailure::NeedsLogin { bridge, .. } => {
-                let said =
-                    format!("bridge `{bridge}` cannot be used yet. An administrator has to log in");
-                Self::new(ErrorCode::NeedsLogin, text)
-                    .say(said)
-                    .advise("tell the user; do not retry")
-            }
-            CallFailure::ConnectRequired { .. } => Self::new(ErrorCode::ConnectRequired, text)
-                .advise("tell the user; do not retry before they have connected it"),
-            CallFailure::NoCredential { bridge, .. } => {
-                let next = format!("ask an administrator for keys of `{bridge}`; do not retry");
-                Self::new(ErrorCode::NoCredential, text).advise(next)
-            }
-            CallFailure::Busy(..) | CallFailure::OwnShare(_) => {
-                Self::new(ErrorCode::Busy, text).retry_after("1")
-            }
-            CallFailure::Call(error) => Self::server(error),
-        }
-    }
-
-    /// The error for a server that did not answer, or answered without a result.
-    fn server(error: CallError) -> Self {
-        let (code, text) = (error.code(), error.to_string());
-        match error {
-            CallError::Rpc {
-                code: rpc,
-                message,
-                data,
-            } => Self::with_detail(code, detail_of(&message, data))
-                .with_status(status(status_of(rpc))),
-            CallError::NotSent(_) => Self::new(code, text).retry_after("1"),
-            CallError::RateLimited { retry_after } => {
-                Self::new(code, text).retry_after(retry_after.unwrap_or_else(|| "60".to_owned()))
-            }
-            CallError::Timeout(_)
-            | CallError::Lost
-            | CallError::Auth(..)
-            | CallError::NoToken(_)
-            | CallError::TooLarge(_)
-            | CallError::Http(..)
-            | CallError::Protocol(_) => Self::new(code, text),
-        }
-    }
-
-    /// Redacts the texts and the server's `Retry-After`. A second call does nothing.
-    pub fn clean(&mut self, redactor: &Redactor) {
-        if std::mem::replace(&mut self.is_clean, true) {
-            return;
-        }
-        redactor.clean_json(&mut self.detail);
-        if let Some(ErrorAdvice { said, next, .. }) = self.advice.as_deref_mut() {
-            for text in [said, next].into_iter().flatten() {
-                *text = redactor.redact(text).into_owned();
-            }
-        }
-        if let Some(when) = &mut self.retry_after {
-            redactor.clean(when);
-        }
+        let error = ServiceError::reported(ErrorCode::ToolError, &error.message, error.data);
+        Self::from(error.say(said)).with_status(status)
     }
 
     /// The size of the answer's body, in bytes.
-    pub fn size(&self, request_id: &str, flavor: Flavor) -> u64 {
+    pub fn size(&self, request_id: &str, flavor: Flavor) -> usize {
         let text = serde_json::to_string(&self.body(request_id, flavor));
-        text.map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))
+        text.map_or(0, |text| text.len())
     }
 
     fn body<'a>(&'a self, request_id: &'a str, flavor: Flavor) -> ErrorBody<'a> {
         let is_native = flavor == Flavor::Native;
         ErrorBody {
             detail: &self.detail,
-            message: is_native.then(|| message(self)),
-            retry: is_native.then(|| message::may_retry(self)),
+            message: is_native.then(|| self.message()),
+            retry: is_native.then(|| self.may_retry()),
             code: self.code,
             connect_url: self.connect_url.as_deref(),
             request_id,
@@ -442,27 +254,27 @@ fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// A name that a caller sent, shortened and on one line.
-pub fn shown(name: &str) -> String {
-    let name: String = name.chars().take(100).collect();
-    plain_text::line(&name).into_owned()
-}
-
-/// The shape of a server's error: `{"message"[,"data"]}`.
-fn detail_of(message: &str, data: Option<Value>) -> Value {
-    match data {
-        None | Some(Value::Null) => json!({ "message": message }),
-        Some(data) => json!({ "message": message, "data": data }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::CallError;
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "a table")]
-    fn refusals_use_the_words_of_the_flavor() {
+    fn the_number_of_a_servers_error_decides_the_status() {
+        for (code, status) in [(-32601, 404), (-32602, 422), (-32700, 400), (7, 500)] {
+            let error = ApiError::from(CallError::Rpc {
+                code,
+                message: "no".to_owned(),
+                data: None,
+            });
+            assert_eq!(error.status.as_u16(), status, "{code}");
+            assert_eq!(error.code, ErrorCode::ServerError);
+        }
+        assert_eq!(ApiError::from(CallError::Lost).status.as_u16(), 502);
+    }
+
+    #[test]
+    fn refusals_are_told_in_the_words_of_whoever_is_spoken() {
         let down = || AuthenticationError::Store(StoreError::Down("secret-host".to_owned()));
         let both = Some("Bearer, Basic");
         let (native, mcpo) = (Flavor::Native, Flavor::Mcpo);

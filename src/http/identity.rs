@@ -1,31 +1,26 @@
 //! Turns a request into a caller and the caller's access. The checks on browsers are in `browser`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use super::{browser, error::ApiError, sender::RequestSender};
+use crate::{
+    access::Permissions,
+    auth::{AuthenticationError, AuthenticationMethod, Caller},
+    call::{self, is_authenticated, permissions, take_place},
+    config::{DEFAULT_WORKSPACE, Flavor},
+    settings::ReloadableSettings,
+};
 use http::{
     HeaderMap,
     header::{AUTHORIZATION, COOKIE},
 };
-use tokio::time::timeout;
-
-use super::{browser, error::ApiError, gate, sender::RequestSender, state::ReloadableSettings};
-use crate::{
-    access::Permissions,
-    auth::{AuthenticationError, AuthenticationMethod, Caller},
-    config::{DEFAULT_WORKSPACE, Flavor},
-    rate::CallerKey,
-};
-
-/// The time limit for identifying the sender of a request. Until then the request holds one of few
-/// places.
-const IDENTIFY_MAX: Duration = Duration::from_secs(10);
 
 /// The sender of the request, or the reason for the refusal.
 pub async fn identify(
     settings: &ReloadableSettings,
     sender: &RequestSender,
 ) -> Result<Arc<Caller>, ApiError> {
-    checked(settings, sender, proven(settings, sender).await)
+    checked(settings, sender, call::identify(settings, sender).await)
 }
 
 /// Checks a proven caller against the browser checks, or turns the refusal into an error.
@@ -52,7 +47,7 @@ pub async fn view(
 ) -> Result<Permissions, ApiError> {
     let caller = identify(settings, sender).await?;
     take_place(settings, sender, &caller).await?;
-    view_of(settings, &caller).await
+    Ok(permissions(settings, &caller).await?)
 }
 
 /// Like [`view`], but `None` for a request without any credentials. Wrong credentials are refused.
@@ -60,60 +55,13 @@ pub async fn view_if_any(
     settings: &ReloadableSettings,
     sender: &RequestSender,
 ) -> Result<Option<Permissions>, ApiError> {
-    let proven = proven(settings, sender).await;
+    let proven = call::identify(settings, sender).await;
     if let (Err(AuthenticationError::Missing), Flavor::Native) = (&proven, settings.config.flavor) {
         return Ok(None);
     }
     let caller = checked(settings, sender, proven)?;
     take_place(settings, sender, &caller).await?;
-    view_of(settings, &caller).await.map(Some)
-}
-
-/// Assigns the request's place to the caller, within the caller's share of all places. An
-/// administrator gets a reserved place if there is no other.
-pub async fn take_place(
-    settings: &ReloadableSettings,
-    sender: &RequestSender,
-    caller: &Arc<Caller>,
-) -> Result<(), ApiError> {
-    let Some(seat) = &sender.seat else {
-        return Ok(());
-    };
-    let key = CallerKey::of(caller, sender.peer);
-    let Err(full) = seat.claim(key) else {
-        return Ok(());
-    };
-    // Without access rules every caller may do everything, so no caller has the privileges of an
-    // administrator.
-    let is_admin = settings.access.is_enforced()
-        && is_somebody(caller)
-        && Box::pin(view_of(settings, caller)).await?.is_admin();
-    if is_admin && seat.claim_reserved(key).is_ok() {
-        return Ok(());
-    }
-    Err(gate::refusal(full))
-}
-
-/// The sender of the request, within the time limit.
-async fn proven(
-    settings: &ReloadableSettings,
-    sender: &RequestSender,
-) -> Result<Arc<Caller>, AuthenticationError> {
-    let evidence = sender.evidence();
-    let identified = settings.proofs.identify(&evidence);
-    let identified = timeout(IDENTIFY_MAX, identified).await;
-    identified.unwrap_or(Err(AuthenticationError::Unavailable(
-        "the lookup took too long",
-    )))
-}
-
-/// The access of a caller.
-pub async fn view_of(
-    settings: &ReloadableSettings,
-    caller: &Arc<Caller>,
-) -> Result<Permissions, ApiError> {
-    let view = settings.access.view(caller).await;
-    view.map_err(ApiError::store)
+    Ok(Some(permissions(settings, &caller).await?))
 }
 
 /// Whether a caller administers every workspace. Only the operator and administrators of the
@@ -133,10 +81,10 @@ pub async fn reader(
         return view(settings, sender).await.map(vouched);
     }
     // A page of another origin may read public documents. CORS decides which origins can read them.
-    match proven(settings, sender).await {
-        Ok(caller) if is_somebody(&caller) => {
+    match call::identify(settings, sender).await {
+        Ok(caller) if is_authenticated(&caller) => {
             take_place(settings, sender, &caller).await?;
-            view_of(settings, &caller).await.map(vouched)
+            Ok(vouched(permissions(settings, &caller).await?))
         }
         // Without any key, documents are not public: a page that uses DNS rebinding must not read
         // them.
@@ -168,14 +116,6 @@ fn is_cookie_alone(headers: &HeaderMap) -> bool {
     headers.contains_key(COOKIE)
         && !headers.contains_key(AUTHORIZATION)
         && !headers.contains_key("x-openwebui-user-jwt")
-}
-
-/// Whether a caller has proved an identity.
-fn is_somebody(caller: &Caller) -> bool {
-    !matches!(
-        caller.proof,
-        AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback
-    )
 }
 
 /// The error for a request without a valid identity.

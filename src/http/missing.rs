@@ -1,45 +1,13 @@
-//! Suggestions for a caller who asked for a tool or a bridge that does not exist. They contain only
+//! The error for a path that does not exist, with the names of similar bridges. It contains only
 //! names that the caller may use, and only the native flavor has them.
 
-use http::StatusCode;
-
-use super::{
-    error::{ApiError, shown},
-    identity,
-    sender::RequestSender,
-    state::{AppState, ReloadableSettings},
-    tools::ToolRef,
+use super::{error::ApiError, identity, sender::RequestSender, state::AppState};
+use crate::{
+    call::{shown, similar_names},
+    config::Flavor,
+    name::BridgeName,
+    settings::ReloadableSettings,
 };
-use crate::{access::Permissions, config::Flavor, name::BridgeName, near};
-
-/// The largest number of similar names that are suggested.
-const NEAR_MAX: usize = 3;
-
-/// The number of names that are listed if none is similar.
-const SOME_MAX: usize = 5;
-
-/// Adds the names of similar tools to a 404. Other errors stay as they are.
-pub fn tool(
-    settings: &ReloadableSettings,
-    asked: &ToolRef,
-    view: &Permissions,
-    error: ApiError,
-) -> ApiError {
-    if error.status != StatusCode::NOT_FOUND || settings.config.flavor != Flavor::Native {
-        return error;
-    }
-    let bridge = &asked.bridge;
-    let tools = bridge.live.tools.load();
-    let names: Vec<&str> = tools
-        .entries
-        .iter()
-        .filter(|entry| view.may_call(bridge.name(), &entry.tool))
-        .map(|entry| entry.tool.name.as_str())
-        .collect();
-    let name = shown(&asked.tool);
-    let said = format!("bridge `{}` has no tool `{name}`", bridge.name());
-    told(said, &name, &names, "it has")
-}
 
 /// The error for an unknown path, with the names of similar bridges.
 pub async fn bridge(
@@ -70,27 +38,5 @@ pub async fn bridge(
         Some((first, _)) => (first, format!("there is no bridge `{first}`")),
         None => (path.as_str(), said),
     };
-    told(said, first, &names, "the bridges are")
-}
-
-/// The error with similar names, or else with some of all names.
-fn told(said: String, written: &str, names: &[&str], all: &str) -> ApiError {
-    let near = near::nearest(written, names.iter().copied(), NEAR_MAX);
-    let text = if !near.is_empty() {
-        format!("{said}; did you mean {}?", near::either(&near))
-    } else if names.is_empty() {
-        said
-    } else {
-        let some: Vec<String> = names
-            .iter()
-            .take(SOME_MAX)
-            .map(|name| format!("`{name}`"))
-            .collect();
-        let more = match names.len().saturating_sub(SOME_MAX) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        format!("{said}; {all} {}{more}", some.join(", "))
-    };
-    ApiError::not_found(text).advise("do not retry with the same name")
+    similar_names(said, first, &names, "the bridges are").into()
 }

@@ -1,57 +1,36 @@
 //! The HTTP routes. This module handles JSON and knows nothing of MCP.
 
-mod accept;
 mod admin;
 mod answer;
 mod body;
 mod browser;
 mod connect;
-mod connections;
-mod documents;
+mod dispatch;
 mod error;
-mod files;
-mod former;
-mod gate;
-mod health;
+mod file_links;
 mod identity;
 mod layers;
-mod lists;
-mod message;
 mod metrics;
 mod missing;
 mod outcome;
+mod pages;
 mod path;
-mod refresh;
 mod sender;
-mod serve;
+mod server;
 mod state;
 mod tools;
-mod trail;
-mod watched;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse as _, Response},
-    routing::{get, post},
-};
-use http::Method;
+use axum::{Router, middleware::from_fn_with_state, routing::get};
 
-pub use connect::public_url;
 pub use metrics::{ScrapeState, open_router as metrics_router};
-pub use serve::{BoundListener, bind};
-pub use state::{AppState, ReloadableSettings};
+pub use server::{BoundListener, bind};
+pub use state::AppState;
 
 use self::{
     error::ApiError,
     layers::{RefusalLogLimiter, RequestObserver},
-    path::PathTarget,
-    sender::RequestSender,
-    tools::ToolRef,
-    trail::CallRecordDraft,
 };
 use crate::config::Flavor;
 
@@ -63,36 +42,27 @@ pub fn router(state: &Arc<AppState>) -> Router {
         state: Arc::clone(state),
     });
     let flavor = settings.config.flavor;
-    let routes = Router::new()
-        .route("/", get(lists::root))
-        .route("/servers", get(lists::servers))
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/refresh", post(refresh::refresh))
-        .route("/metrics", get(metrics::metrics))
-        .route("/openapi.json", get(documents::merged))
-        .route("/docs", get(documents::docs))
-        .route("/docs/", get(documents::docs))
-        .route("/redoc", get(documents::docs))
-        .route("/docs/assets/{file}", get(documents::asset));
+    let routes = pages::routes().route("/metrics", get(metrics::metrics));
     let routes = match flavor {
         Flavor::Native => routes
             .merge(admin::page_routes())
             .merge(connect::routes())
-            .merge(files::routes())
-            .merge(former::routes())
+            .merge(pages::native_routes())
             .nest("/admin/api", admin::routes())
             .nest("/admin", admin::former_routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };
     let routes = routes
-        .fallback(dispatch)
+        .fallback(dispatch::dispatch)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed(None))
         .with_state(Arc::clone(state));
     let routes = if flavor == Flavor::Native {
         routes
     } else {
-        routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
+        routes.layer(from_fn_with_state(
+            Arc::clone(state),
+            dispatch::servers_first,
+        ))
     };
     // All layers are added in one call, because each call would wrap every route in one more box,
     // which each request clones.
@@ -100,162 +70,4 @@ pub fn router(state: &Arc<AppState>) -> Router {
         from_fn_with_state(observer, layers::observe),
         layers::cors(Arc::clone(&state.settings)),
     ))
-}
-
-/// Under mcpo's rules a server takes precedence over a route of the bridge with the same name.
-async fn servers_first(
-    State(state): State<Arc<AppState>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match target(&state, &request) {
-        PathTarget::Tool(bridge, tool)
-            if request.method() == Method::POST
-                && bridge.live.tools.load().get(&tool).is_some() =>
-        {
-            let target = PathTarget::Tool(bridge, tool);
-            answer(&state, target, request).await
-        }
-        PathTarget::Document(_)
-        | PathTarget::Docs(_)
-        | PathTarget::Bridge(_)
-        | PathTarget::Tool(..)
-            if state.settings.load().config.flavor == Flavor::McpoSingle =>
-        {
-            next.run(request).await
-        }
-        PathTarget::Unknown(_) => next.run(request).await,
-        target => answer(&state, target, request).await,
-    }
-}
-
-/// Serves every path that is not a fixed route: bridges and tools.
-async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let target = target(&state, &request);
-    answer(&state, target, request).await
-}
-
-/// Resolves a request's path. Redaction does not affect the result: if it did, the response would
-/// tell the caller that their guess was a secret.
-fn target(state: &AppState, request: &Request) -> PathTarget {
-    path::resolve(
-        &state.registry.roster(),
-        &state.settings.load().config,
-        request.method(),
-        request.uri().path(),
-    )
-}
-
-/// Serves one target.
-async fn answer(state: &AppState, target: PathTarget, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let sender = RequestSender::take(&mut parts);
-    let target = if parts.method == Method::POST {
-        match asked(state, target) {
-            Ok(asked) => return tools::call(state, asked, sender, body).await,
-            Err(target) => target,
-        }
-    } else {
-        target
-    };
-    // Boxed because the future is large, and calls do not get here.
-    let result = Box::pin(show(state, target, &parts.method, &sender)).await;
-    result.unwrap_or_else(ApiError::into_response)
-}
-
-/// The tool that is called. A target that is not a call is returned as the error.
-fn asked(state: &AppState, target: PathTarget) -> Result<ToolRef, PathTarget> {
-    match target {
-        PathTarget::Tool(bridge, tool) => Ok(ToolRef { bridge, tool }),
-        PathTarget::Unknown(path) => flat(state, &path).ok_or(PathTarget::Unknown(path)),
-        other => Err(other),
-    }
-}
-
-/// Answers requests that are not calls.
-async fn show(
-    state: &AppState,
-    target: PathTarget,
-    method: &Method,
-    sender: &RequestSender,
-) -> Result<Response, ApiError> {
-    let is_get = matches!(*method, Method::GET | Method::HEAD);
-    match target {
-        PathTarget::Bridge(bridge) if is_get => lists::bridge(state, &bridge, sender).await,
-        PathTarget::Document(bridge) if is_get => {
-            documents::of_bridge(state, &bridge, sender).await
-        }
-        PathTarget::Docs(bridge) if is_get => {
-            documents::docs_of_bridge(state, &bridge, sender).await
-        }
-        PathTarget::Bridge(_) | PathTarget::Document(_) | PathTarget::Docs(_) => {
-            Err(ApiError::method_not_allowed(Some(error::GET)))
-        }
-        PathTarget::Tool(bridge, tool) => {
-            Err(not_a_call(state, &ToolRef { bridge, tool }, sender).await)
-        }
-        PathTarget::Unknown(path) => match flat(state, &path) {
-            Some(asked) => Err(not_a_call(state, &asked, sender).await),
-            None => Err(unknown(state, &path, sender, *method == Method::POST).await),
-        },
-    }
-}
-
-/// The tool for an operation id, or for the form `{bridge}_{tool}` of the Python proxy. A path
-/// without a tool may name a tool of a bridge that has just connected or is down.
-fn flat(state: &AppState, path: &str) -> Option<ToolRef> {
-    if let Some((bridge, entry)) = state.registry.catalogue().by_id(path) {
-        let tool = entry.tool.name.to_string();
-        return Some(ToolRef { bridge, tool });
-    }
-    let roster = state.registry.roster();
-    let (owner, tool) = roster.id_owners().owner(path)?;
-    Some(ToolRef {
-        bridge: Arc::clone(roster.get(owner.as_str())?),
-        tool: tool.to_owned(),
-    })
-}
-
-/// The error for a request to a tool that is not a call. A caller without an identity or a grant
-/// does not learn what is missing or why it is disabled. Under mcpo's rules a missing route is 404
-/// for every caller.
-async fn not_a_call(state: &AppState, asked: &ToolRef, sender: &RequestSender) -> ApiError {
-    let settings = state.settings.load_full();
-    let seen = if settings.config.flavor == Flavor::Native {
-        let view = identity::view(&settings, sender).await;
-        view.and_then(|view| asked.enter(&view).map(|()| Some(view)))
-    } else {
-        identity::reader(&settings, sender).await.map(|_view| None)
-    };
-    let found = seen.and_then(|view| {
-        let named = |error| match &view {
-            Some(view) => missing::tool(&settings, asked, view, error),
-            None => error,
-        };
-        asked.find().map_err(named)
-    });
-    match found {
-        Ok(_) => ApiError::method_not_allowed(Some(error::POST)),
-        Err(error) => error,
-    }
-}
-
-/// Answers 404. If documents are not public, unidentified callers do not learn what exists. A call of
-/// an identified caller to an unknown path is recorded.
-async fn unknown(state: &AppState, path: &str, sender: &RequestSender, is_call: bool) -> ApiError {
-    let settings = state.settings.load_full();
-    let error = match identity::reader(&settings, sender).await {
-        Ok(_) => missing::bridge(state, &settings, sender, path).await,
-        Err(error) => error,
-    };
-    if is_call && let Ok(caller) = settings.proofs.identify(&sender.evidence()).await {
-        // The path is redacted before it is split, because the redactor does not recognize half of
-        // a secret.
-        let path = state.redactor.redact(path);
-        let (bridge, tool) = path.split_once('/').unwrap_or((&path, ""));
-        let mut trail = CallRecordDraft::new(&state.audit, sender, bridge, tool);
-        trail.identified(&caller);
-        trail.refused(&error, settings.config.flavor);
-    }
-    error
 }

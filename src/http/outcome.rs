@@ -6,11 +6,13 @@ use http::{
     header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
-use super::{error::ApiError, files::FileLinks};
+use super::{error::ApiError, file_links::FileLinks};
 use crate::{
-    bridge::CallFailure,
+    auth::Caller,
+    call::CallScope,
     config::Flavor,
     error_code::ErrorCode,
+    files::FileStore,
     json,
     mcp::CallError,
     reply::{ContentType, ToolReply},
@@ -18,14 +20,48 @@ use crate::{
 };
 
 /// Results up to this size are converted inline, which takes about a millisecond.
-pub const SMALL_RESULT_BYTES: usize = 128 << 10;
+const SMALL_RESULT_BYTES: usize = 128 << 10;
 
 /// The largest number of values in a result, as [`json::values_at_most`] counts them. Each value
 /// takes at least 72 bytes of memory, and as few as two bytes of text.
 const RESULT_VALUES_MAX: usize = 600_000;
 
-/// The redacted body of a server's result.
-pub fn reply(
+/// The redacted body of a server's result. Its files are stored for the caller if the bridge has
+/// links turned on. A large result is converted on a thread that no other request waits for.
+pub async fn reply_to(
+    scope: &CallScope<'_>,
+    result: String,
+    caller: &Caller,
+    files: &FileStore,
+) -> Result<ToolReply, ApiError> {
+    let (bridge, config) = (&scope.target.bridge, &scope.settings.config);
+    let (embed_html, flavor) = (bridge.config.embed_html, config.flavor);
+    let redactor = scope.redactor();
+    let mut links = FileLinks::of(bridge, config);
+    let (reply, links) = if result.len() <= SMALL_RESULT_BYTES {
+        let read = reply(embed_html, flavor, result, redactor, links.as_mut())?;
+        (read, links)
+    } else {
+        let redactor = redactor.clone();
+        let reading = move || {
+            let read = reply(embed_html, flavor, result, &redactor, links.as_mut());
+            read.map(|reply| (reply, links))
+        };
+        let read = bridge.digest(reading).await.unwrap_or_else(|error| {
+            let text = format!("the result could not be read: {error}");
+            Err(CallError::Protocol(text).into())
+        });
+        read?
+    };
+    if let Some(links) = links {
+        // Boxed because most results contain no files.
+        Box::pin(links.keep(files, caller)).await?;
+    }
+    Ok(reply)
+}
+
+/// Converts a result to a redacted body.
+fn reply(
     embed_html: bool,
     flavor: Flavor,
     result: String,
@@ -49,7 +85,7 @@ pub fn reply(
     };
     let read = read.map_err(|error| {
         let error = CallError::Protocol(error.to_string());
-        ApiError::call(CallFailure::Call(error))
+        ApiError::from(error)
     })?;
     read.map(|reply| reply.without_secrets(redactor))
         .map_err(|error| ApiError::tool(error, flavor))

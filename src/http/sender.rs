@@ -1,36 +1,41 @@
-//! [`RequestSender`]: what a request says about its sender, before it is verified.
+//! [`RequestSender`]: what an HTTP request says about its sender, before it is verified.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::{HeaderMap, Method, Version, request::Parts, uri::Authority};
+use http::{HeaderValue, Method, Version, request::Parts, uri::Authority};
 
-use super::{
-    connections::{ClientConnection, ClientPeer},
-    gate::RequestPlace,
-    layers::RequestId,
-};
-use crate::{auth::RequestCredentials, telemetry::RequestSpan};
+use super::server::{ClientConnection, ClientPeer};
+use crate::{call::RequestOrigin, settings::RequestPlace, telemetry::RequestSpan};
+
+/// The id of a request, for handlers.
+#[derive(Debug, Clone)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The id with this text.
+    pub fn new(id: &HeaderValue) -> Self {
+        Self(id.clone())
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
 
 /// The sender of a request.
 #[derive(Debug)]
 pub struct RequestSender {
-    /// The headers.
-    pub headers: HeaderMap,
+    /// What does not depend on HTTP.
+    pub origin: RequestOrigin,
     /// The HTTP method.
     pub method: Method,
     /// The host in the request target: `:authority` of HTTP/2.
     pub authority: Option<Authority>,
-    /// The address of the connection.
-    pub peer: Option<IpAddr>,
-    /// The request id, which is also in the response's `X-Request-Id`.
-    pub request_id: String,
-    /// The span of the request, if traces are collected.
-    pub span: Option<RequestSpan>,
     /// The connection of the request.
     pub connection: Option<Arc<ClientConnection>>,
-    /// The request's place among the concurrent requests.
-    pub seat: Option<Arc<RequestPlace>>,
     /// Whether other requests share the connection (HTTP/2).
     pub is_multiplexed: bool,
 }
@@ -41,25 +46,27 @@ impl RequestSender {
         let peer = parts.extensions.get::<ConnectInfo<ClientPeer>>();
         let id = parts.extensions.get::<RequestId>();
         Self {
-            // The IPv4 address of a client on an IPv6 socket is converted to plain IPv4.
-            peer: peer.map(|ConnectInfo(peer)| peer.address.ip().to_canonical()),
             connection: peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection)),
-            seat: parts.extensions.get::<Arc<RequestPlace>>().map(Arc::clone),
             is_multiplexed: parts.version > Version::HTTP_11,
-            request_id: id.map(RequestId::to_string).unwrap_or_default(),
             method: parts.method.clone(),
             authority: parts.uri.authority().cloned(),
-            span: parts.extensions.remove::<RequestSpan>(),
-            headers: std::mem::take(&mut parts.headers),
+            origin: RequestOrigin {
+                // The IPv4 address of a client on an IPv6 socket is converted to plain IPv4.
+                peer: peer.map(|ConnectInfo(peer)| peer.address.ip().to_canonical()),
+                seat: parts.extensions.get::<Arc<RequestPlace>>().map(Arc::clone),
+                request_id: id.map(RequestId::to_string).unwrap_or_default(),
+                span: parts.extensions.remove::<RequestSpan>(),
+                headers: std::mem::take(&mut parts.headers),
+            },
         }
     }
+}
 
-    /// The evidence of the sender's identity.
-    pub fn evidence(&self) -> RequestCredentials<'_> {
-        RequestCredentials {
-            headers: &self.headers,
-            peer: self.peer,
-        }
+impl Deref for RequestSender {
+    type Target = RequestOrigin;
+
+    fn deref(&self) -> &RequestOrigin {
+        &self.origin
     }
 }
 

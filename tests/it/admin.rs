@@ -128,6 +128,7 @@ async fn only_administrators_get_in() {
         (Method::GET, "/changes"),
         (Method::GET, "/explain?user=a@x.org&bridge=bad"),
         (Method::GET, "/plan"),
+        (Method::GET, "/openapi.json"),
     ];
     for (method, path) in routes {
         let whole = format!("/admin/api{path}");

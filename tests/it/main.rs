@@ -13,6 +13,7 @@ mod mcpo;
 
 mod access;
 mod admin;
+mod admin_document;
 mod bad_identity;
 mod calls;
 mod calls_load;

@@ -296,6 +296,26 @@ async fn tools_stay_published_while_a_changed_bridge_restarts() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_for_a_bridge_is_told_at_once_when_it_is_replaced() {
+    let bridge = Setup::toml("[bridges.good]\n{bad good}\n").ready().await;
+    bridge.write("bridges.toml", "[bridges.good]\n{bad late 25}\n");
+    bridge.signal("HUP");
+    until_logged(&bridge, APPLIED, 1).await;
+    let began = Instant::now();
+    let waits = bridge.post("/good/echo", r#"{"message": "hi"}"#);
+    let replaces = async {
+        sleep(Duration::from_millis(500)).await;
+        bridge.write("bridges.toml", "[bridges.good]\n{bad good}\n");
+        bridge.signal("HUP");
+    };
+    let (told, ()) = tokio::join!(waits, replaces);
+    assert_eq!((told.status, told.code().as_str()), (503, "unavailable"));
+    assert!(told.text.contains("being replaced"), "{}", told.text);
+    assert!(began.elapsed() < Duration::from_secs(15));
+    bridge.until("good", "ready").await;
+}
+
+#[tokio::test]
 async fn a_refresh_says_what_it_did_and_tries_what_is_down() {
     let toml = "
 [identity.keys.team]

@@ -21,9 +21,9 @@ use crate::{
     },
     config::{self, Config, CredentialScope, DEFAULT_WORKSPACE, TransportSettings},
     credential::{EncryptionKeys, LoginFlow, LoginRequest, oauth_of},
-    http::public_url,
     mcp,
     secret::Redactor,
+    settings::public_url,
     store::{AccountKey, ChangeActor, Store},
 };
 

@@ -1,6 +1,6 @@
 //! Converts one server to the keys of `mcpServers`, whatever its client calls them.
 
-use super::{
+use crate::config::clients::{
     ClientDialect, ClientFile, PlaceholderStyle, cut,
     filters::ClientToolFilter,
     kinds::{self, TOLD},

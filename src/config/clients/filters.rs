@@ -1,8 +1,10 @@
 //! Tool filters of other clients. A tool that is hidden there must not become visible here: a list that
 //! cannot be read disables its bridge.
 
-use super::tree::{SpannedField, SpannedValue, ValueContent};
-use crate::config::exact_glob;
+use crate::config::{
+    clients::tree::{SpannedField, SpannedValue, ValueContent},
+    exact_glob,
+};
 
 /// Keys with lists of visible tools.
 const ALLOW: &[&str] = &[

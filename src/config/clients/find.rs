@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::{
-    ClaudeProject, ClientDialect, ClientFile, VsCodeInput,
-    filters::of_opencode,
-    format::ConfigFormat,
-    tree::{SpannedField, SpannedValue, ValueContent, get, last_of_each},
+use crate::config::{
+    clients::{
+        ClaudeProject, ClientDialect, ClientFile, VsCodeInput,
+        filters::of_opencode,
+        format::ConfigFormat,
+        tree::{SpannedField, SpannedValue, ValueContent, get, last_of_each},
+    },
+    naming::{name_of_command, name_of_url},
 };
-use crate::config::naming::{name_of_command, name_of_url};
 
 /// The keys under which clients keep their servers, and whether other things may be there too.
 const PLACES: &[(&[&str], bool)] = &[

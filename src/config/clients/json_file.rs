@@ -2,7 +2,7 @@
 
 use jsonc_parser::{CollectOptions, ParseOptions, ast::Value, common::Ranged, parse_to_ast};
 
-use super::{
+use crate::config::clients::{
     ClientSyntaxError,
     tree::{SpannedField, SpannedValue, ValueContent},
 };

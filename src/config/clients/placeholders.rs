@@ -2,7 +2,7 @@
 //! references of the form `${NAME}`, so that a missing value disables its bridge and the placeholder itself
 //! is never sent.
 
-use crate::config::{is_variable, reference::split_at_close, variable_of};
+use crate::config::{is_variable, read::reference::split_at_close, variable_of};
 
 /// The maximum length of a placeholder.
 const LENGTH_MAX: usize = 1024;
@@ -419,7 +419,7 @@ mod tests {
             let text = words.concat();
             for style in [PLAIN, PlaceholderStyle { is_dollar: true, is_braces: true, ..PLAIN }, PlaceholderStyle { is_script: true, ..PLAIN }] {
                 let ours = rewrite(&text, style).text;
-                prop_assert!(crate::config::reference::is_readable(&ours), "{text} became {ours}");
+                prop_assert!(crate::config::read::reference::is_readable(&ours), "{text} became {ours}");
             }
         }
     }

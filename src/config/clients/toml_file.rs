@@ -5,7 +5,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{
+use crate::config::clients::{
     ClientSyntaxError,
     tree::{SpannedField, SpannedValue, ValueContent},
 };

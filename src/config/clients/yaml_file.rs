@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::{
+use crate::config::clients::{
     ClientSyntaxError,
     tree::{At, SpannedField, SpannedValue, ValueContent, last_of_each},
 };

@@ -3,39 +3,75 @@
 use std::net::SocketAddr;
 
 use serde::Deserialize;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::{gateway, keys::ResolvedApiKeys, oidc, open_webui};
 use crate::{
     config::{
-        AnonymousAccess, ApiKey, ApiKeyValue, DEFAULT_WORKSPACE, Diagnostic, Environment,
-        GatewaySettings, IdentitySettings, IssuerSettings, OpenWebUiSettings, diagnostic::Span,
-        reader::ConfigReader,
+        ApiKey, ApiKeyValue, DEFAULT_WORKSPACE, Diagnostic, Environment, GatewaySettings,
+        IssuerSettings, OpenWebUiSettings,
+        identity::{gateway, keys::ResolvedApiKeys, oidc, open_webui},
+        read::{ConfigReader, SectionRules, Span, keys_of},
     },
     secret::Secret,
 };
 
-/// The section in the file. Subtables are read separately before the rest; their fields are needed for the
-/// list of known keys.
+/// `[identity]`: who may call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IdentitySettings {
+    /// How requests without credentials are treated.
+    pub anonymous: AnonymousAccess,
+    /// `[identity.keys.NAME]`. A key whose text is blank is disabled and not in this list.
+    pub keys: Vec<ApiKey>,
+    /// mcpo's `--strict-auth`: documents and docs pages need the key too.
+    pub strict: bool,
+    /// `[identity.open_webui]`
+    pub open_webui: OpenWebUiSettings,
+    /// `[identity.gateway]`, if it is enabled.
+    pub gateway: Option<GatewaySettings>,
+    /// `[identity.oidc.NAME]`, if enabled.
+    pub oidc: Vec<IssuerSettings>,
+}
+
+/// How requests without credentials are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnonymousAccess {
+    /// They are rejected with 401.
+    Refused,
+    /// They are accepted, because no key is enabled and only this machine can reach the bridge: the first
+    /// minutes on a laptop. Requests from web pages of other sites are rejected.
+    Loopback,
+    /// They are accepted: the operator wrote `anonymous = true`.
+    Allowed,
+}
+
+impl Default for IdentitySettings {
+    fn default() -> Self {
+        Self {
+            anonymous: AnonymousAccess::Refused,
+            keys: Vec::new(),
+            strict: false,
+            open_webui: OpenWebUiSettings::default(),
+            gateway: None,
+            oidc: Vec::new(),
+        }
+    }
+}
+
+/// The section in the file without its subtables, which are read separately.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct IdentityTable {
     /// Whether callers need no identity. Default: false, except if no way to authenticate is enabled and only
     /// this machine can reach the bridge.
     anonymous: Option<bool>,
-    #[serde(rename = "keys")]
-    _keys: Option<bool>,
-    #[serde(rename = "open_webui")]
-    _open_webui: Option<bool>,
-    #[serde(rename = "gateway")]
-    _gateway: Option<bool>,
-    #[serde(rename = "oidc")]
-    _oidc: Option<bool>,
 }
+
+/// The subtables.
+const SUBTABLES: &[&str] = &["keys", "open_webui", "gateway", "oidc"];
 
 /// The section before the listen address is known.
 #[derive(Debug)]
-pub(in crate::config) struct IdentityDraft {
+pub struct IdentityDraft {
     anonymous: Option<bool>,
     keys: Vec<ApiKey>,
     open_webui: OpenWebUiSettings,
@@ -62,7 +98,7 @@ impl Default for IdentityDraft {
 }
 
 /// Reads the section. `has_directory`: whether Open WebUI's database is available.
-pub(in crate::config) fn read(
+pub fn read(
     reader: &mut ConfigReader<'_>,
     span: &Span,
     mut table: DeTable<'_>,
@@ -70,13 +106,13 @@ pub(in crate::config) fn read(
 ) -> IdentityDraft {
     let mut draft = IdentityDraft::default();
     let mut keys = ResolvedApiKeys::default();
-    let sections = ["keys", "open_webui", "gateway", "oidc"];
-    for (name, (at, table)) in sections
-        .into_iter()
-        .filter_map(|name| Some((name, section(reader, &mut table, name)?)))
-        .collect::<Vec<_>>()
-    {
-        match name {
+    let known = [keys_of::<IdentityTable>(), SUBTABLES].concat();
+    reader.refuse_unknown("identity", &mut table, &known);
+    for name in SUBTABLES {
+        let Some((at, table)) = section(reader, &mut table, name) else {
+            continue;
+        };
+        match *name {
             "keys" => {
                 for (name, value) in table {
                     keys.read(reader, name.get_ref(), value);
@@ -93,7 +129,8 @@ pub(in crate::config) fn read(
             }
         }
     }
-    let rest: Option<IdentityTable> = reader.table("identity", span, table);
+    let (rest, _notes) =
+        reader.section::<IdentityTable>("identity", span, table, &SectionRules::NONE);
     draft.anonymous = rest.and_then(|rest| rest.anonymous);
     warn_of_unsigned(reader, &draft, &keys);
     for (name, reason) in keys.off {
@@ -111,20 +148,12 @@ fn section<'i>(
     name: &str,
 ) -> Option<(Span, DeTable<'i>)> {
     let (_, value) = table.remove_entry(name)?;
-    let at = value.span();
-    if let DeValue::Table(inner) = value.into_inner() {
-        return Some((at, inner));
-    }
     let hint = match name {
         "keys" => "write `[identity.keys.NAME]` and below it `key = \"${MCP_API_KEY}\"`".to_owned(),
         "oidc" => "write `[identity.oidc.NAME]` and below it `issuer = \"https://…\"`".to_owned(),
         _ => format!("write `[identity.{name}]` on a line of its own, and its keys below"),
     };
-    reader
-        .problems
-        .error(&at, format!("`{name}`: expected a table"))
-        .hint(hint);
-    None
+    reader.table_in(value, format!("`{name}`: expected a table"), hint)
 }
 
 /// Warns that plain headers can name any user.
@@ -132,19 +161,15 @@ fn warn_of_unsigned(reader: &mut ConfigReader<'_>, draft: &IdentityDraft, keys: 
     if let Some((name, at)) = &keys.forwarder
         && draft.open_webui.jwt_secret.is_none()
     {
-        reader
-            .problems
-            .warning(
+        reader.warn(
                 at,
-                format!("a caller with the key `{name}` can impersonate any user, because the user headers are not signed"),
-            )
-            .hint("set `jwt_secret` in `[identity.open_webui]` (FORWARD_USER_INFO_HEADER_JWT_SECRET, here and at Open WebUI)");
+                format!("a caller with the key `{name}` can impersonate any user, because the user headers are not signed"), "set `jwt_secret` in `[identity.open_webui]` (FORWARD_USER_INFO_HEADER_JWT_SECRET, here and at Open WebUI)");
     }
 }
 
 impl IdentityDraft {
     /// The section if the file has none: the key in `MCP_API_KEY`, if that is set.
-    pub(in crate::config) fn of_environment(environment: &Environment) -> Self {
+    pub fn of_environment(environment: &Environment) -> Self {
         let key = environment.get("MCP_API_KEY").map(str::trim);
         let keys = key.filter(|key| !key.is_empty()).map(|key| ApiKey {
             name: "default".to_owned(),
@@ -170,10 +195,7 @@ impl IdentityDraft {
 
     /// Decides who may call, once the listen address is known, and warns of open access. Open access from
     /// other machines must be configured explicitly.
-    pub(in crate::config) fn resolve(
-        self,
-        listen: SocketAddr,
-    ) -> (IdentitySettings, Option<Diagnostic>) {
+    pub fn resolve(self, listen: SocketAddr) -> (IdentitySettings, Option<Diagnostic>) {
         let local = listen.ip().is_loopback();
         let has_proof = self.has_proof();
         let open = !has_proof && self.anonymous.is_none() && local;

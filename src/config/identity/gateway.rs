@@ -1,72 +1,118 @@
 //! `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
 
-use std::net::IpAddr;
-
+use http::HeaderName;
 use ipnet::IpNet;
 use serde::Deserialize;
-use toml::{Spanned, de::DeTable};
+use toml::de::DeTable;
 
-use crate::config::{
-    GatewaySettings,
-    diagnostic::Span,
-    reader::{ConfigReader, Text},
-    setting::{FlagSetting, ListSetting},
+use crate::{
+    config::read::{
+        ConfigReader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, keys_of, take, value,
+    },
+    secret::Secret,
 };
 
-/// The section in the file. Defaults are those of [`Gateway`].
+/// `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewaySettings {
+    /// The addresses of the gateway. Empty: only the secret is checked.
+    #[serde(deserialize_with = "value::networks")]
+    pub trusted_peers: Vec<IpNet>,
+    /// The secret that the gateway sends in `secret_header`.
+    #[serde(deserialize_with = "value::secret")]
+    pub secret: Option<Secret>,
+    /// The header with the secret. Default `X-Gateway-Secret`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub secret_header: HeaderName,
+    /// The header with the e-mail address. Default `X-CachedUser-EmailClaim`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub email_header: HeaderName,
+    /// The header with a comma-separated list of groups. Default `X-CachedUser-Groups`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub groups_header: HeaderName,
+    /// The header that is `true` for an administrator. Default `X-CachedUser-AdminCaller`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub admin_header: HeaderName,
+    /// The header with the workspace. Default `X-Tenant-ID`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub workspace_header: HeaderName,
+    /// Whether the gateway removes these headers from client requests, so that groups and the workspace also
+    /// apply next to a user's own session. Default false.
+    pub strips_headers: bool,
+    /// Whether `Authorization` and the cookie are ignored if the gateway names the user, because they are
+    /// meant for the gateway. Default false: invalid credentials are rejected.
+    pub ignore_credentials: bool,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self {
+            trusted_peers: Vec::new(),
+            secret: None,
+            secret_header: HeaderName::from_static("x-gateway-secret"),
+            email_header: HeaderName::from_static("x-user-email"),
+            groups_header: HeaderName::from_static("x-user-groups"),
+            admin_header: HeaderName::from_static("x-user-admin"),
+            workspace_header: HeaderName::from_static("x-tenant-id"),
+            strips_headers: false,
+            ignore_credentials: false,
+        }
+    }
+}
+
+const RULES: SectionRules = SectionRules {
+    optional: &[
+        "secret_header",
+        "email_header",
+        "groups_header",
+        "admin_header",
+        "workspace_header",
+    ],
+    empty: &["enabled", "trusted_peers"],
+    secrets: &[SecretRule::new(
+        "secret",
+        "GATEWAY_SECRET",
+        SECRET_BYTES_MIN,
+    )],
+    ..SectionRules::NONE
+};
+
+/// The switch of the section.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct GatewayTable {
-    enabled: Option<Spanned<FlagSetting>>,
-    trusted_peers: Option<Spanned<ListSetting>>,
-    secret: Option<Text>,
-    secret_header: Option<Text>,
-    email_header: Option<Text>,
-    groups_header: Option<Text>,
-    admin_header: Option<Text>,
-    workspace_header: Option<Text>,
-    strips_headers: bool,
-    ignore_credentials: bool,
+#[serde(default)]
+struct GatewaySwitch {
+    #[serde(deserialize_with = "value::flag")]
+    enabled: bool,
 }
 
 /// Reads the section. Mistakes are reported even if it is disabled.
 pub(super) fn read(
     reader: &mut ConfigReader<'_>,
     span: &Span,
-    table: DeTable<'_>,
+    mut table: DeTable<'_>,
 ) -> Option<GatewaySettings> {
+    let section = "identity.gateway";
+    let known = [&["enabled"], keys_of::<GatewaySettings>()].concat();
+    reader.refuse_unknown(section, &mut table, &known);
     let before = reader.problems.len();
-    let table: GatewayTable = reader.table("identity.gateway", span, table)?;
-    let enabled = table.enabled.as_ref();
-    let is_on = enabled.map_or(Some(false), |flag| reader.flag("enabled", flag));
-    let peers = table.trusted_peers.as_ref();
-    let trusted_peers = peers
-        .map(|list| read_peers(reader, list))
-        .unwrap_or_default();
-    let secret = table.secret.as_ref();
-    let secret = secret.and_then(|text| reader.secret("secret", "GATEWAY_SECRET", text)?.ok());
-    let mut header =
-        |key, text: &Option<Text>, default| reader.header_name(key, text.as_ref(), default);
-    let gateway = GatewaySettings {
-        trusted_peers,
-        secret,
-        secret_header: header("secret_header", &table.secret_header, "x-gateway-secret"),
-        email_header: header("email_header", &table.email_header, "x-user-email"),
-        groups_header: header("groups_header", &table.groups_header, "x-user-groups"),
-        admin_header: header("admin_header", &table.admin_header, "x-user-admin"),
-        workspace_header: header("workspace_header", &table.workspace_header, "x-tenant-id"),
-        strips_headers: table.strips_headers,
-        ignore_credentials: table.ignore_credentials,
-    };
-    if is_on != Some(true) {
-        if is_on == Some(false) {
+    let switch = take(&mut table, &["enabled"]);
+    let at = switch
+        .values()
+        .next()
+        .map_or_else(|| span.clone(), toml::Spanned::span);
+    let (switch, _notes) = reader.section::<GatewaySwitch>(section, span, switch, &RULES);
+    let is_known = !reader.problems.has_errors_since(before);
+    let (gateway, notes) = reader.section::<GatewaySettings>(section, span, table, &RULES);
+    if !switch.unwrap_or_default().enabled {
+        if is_known {
             reader.turn_off("a gateway's headers", "`enabled` is false".to_owned());
         }
         return None;
     }
-    let at = enabled.map_or_else(|| span.clone(), Spanned::span);
-    if !reader.problems.has_errors_since(before) {
-        refuse_open_gateway(reader, &gateway, &at, peers.map(Spanned::span));
+    let gateway = gateway?;
+    if notes.is_whole(reader) {
+        refuse_open_gateway(reader, &gateway, &at, notes.at("trusted_peers").cloned());
     }
     Some(gateway)
 }
@@ -82,48 +128,19 @@ fn refuse_open_gateway(
         return;
     }
     if gateway.trusted_peers.is_empty() {
-        reader
-            .problems
-            .error(
+        reader.refuse(
                 at,
-                "the gateway is enabled, but any client could send the same headers",
-            )
-            .hint("set `trusted_peers` to its address (TRUSTED_PROXIES), or `secret` to what it sends in `X-Gateway-Secret` (GATEWAY_SECRET), or both");
+                "the gateway is enabled, but any client could send the same headers", "set `trusted_peers` to its address (TRUSTED_PROXIES), or `secret` to what it sends in `X-Gateway-Secret` (GATEWAY_SECRET), or both");
     }
     if gateway
         .trusted_peers
         .iter()
         .any(|net| net.prefix_len() == 0)
     {
-        reader
-            .problems
-            .error(
-                &peers.unwrap_or_else(|| at.clone()),
-                "`trusted_peers` contains every address, so any client could impersonate any user",
-            )
-            .hint("write the gateway's own address or network, or set `secret` too");
+        reader.refuse(
+            &peers.unwrap_or_else(|| at.clone()),
+            "`trusted_peers` contains every address, so any client could impersonate any user",
+            "write the gateway's own address or network, or set `secret` too",
+        );
     }
-}
-
-fn read_peers(reader: &mut ConfigReader<'_>, list: &Spanned<ListSetting>) -> Vec<IpNet> {
-    let mut peers = Vec::new();
-    for word in reader.words(list) {
-        let text = word.get_ref();
-        let net = text
-            .parse::<IpNet>()
-            .ok()
-            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        if let Some(net) = net {
-            peers.push(net.trunc());
-        } else {
-            reader
-                .problems
-                .error(
-                    &word.span(),
-                    format!("`trusted_peers`: `{text}` is neither an address nor a network"),
-                )
-                .hint("write `\"10.0.0.7\"` or `\"172.16.0.0/12\"`; names are not looked up");
-        }
-    }
-    peers
 }

@@ -1,10 +1,10 @@
 //! `[identity]`: who may call. Each way to authenticate has its own file; [`IdentityDraft`] combines them.
 
-mod draft;
-mod gateway;
-mod keys;
-mod oidc;
-mod open_webui;
+pub(super) mod draft;
+pub(super) mod gateway;
+pub(super) mod keys;
+pub(super) mod oidc;
+pub(super) mod open_webui;
 
 #[cfg(test)]
 mod tests;

@@ -1,30 +1,72 @@
 //! `[identity.oidc.NAME]`: issuers of accepted bearer tokens.
 
 use serde::Deserialize;
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use toml::{Spanned, de::DeValue};
 use url::{Host, Url};
 
-use crate::config::{
-    IssuerSettings,
-    diagnostic::Span,
-    reader::{ConfigReader, Text},
-    setting::{ListSetting, plain},
+use crate::config::read::{
+    BadValue, ConfigReader, KEY, Parsed, SectionRules, parsed, value, web_url,
 };
 
-/// The table in the file. Defaults are those of [`IssuerSettings`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct IssuerTable {
-    issuer: Option<Text>,
-    audience: Option<Spanned<ListSetting>>,
-    jwks_url: Option<Text>,
-    email_claims: Option<Spanned<ListSetting>>,
-    emails_verified: bool,
-    groups_claims: Option<Spanned<ListSetting>>,
-    workspace_claim: Option<Text>,
+/// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the field has the name of the claim"
+)]
+pub struct IssuerSettings {
+    /// The name in logs.
+    #[serde(skip)]
+    pub name: String,
+    /// The exact `iss`. Its configuration is read from `/.well-known/openid-configuration` below it.
+    #[serde(deserialize_with = "secure_url")]
+    pub issuer: Url,
+    /// The accepted values of `aud`. Never empty.
+    #[serde(rename = "audience", default, deserialize_with = "value::words")]
+    pub audiences: Vec<String>,
+    /// The URL of its keys, which replaces discovery.
+    #[serde(default, deserialize_with = "jwks_url")]
+    pub jwks_url: Option<Url>,
+    /// The claims with the e-mail address; the first one present is used. `email` needs `email_verified`;
+    /// other claims are trusted because the operator chose them. Default `email`.
+    #[serde(default = "email_claims", deserialize_with = "value::words")]
+    pub email_claims: Vec<String>,
+    /// Whether `email` is accepted if the token has no `email_verified`. Default false.
+    #[serde(default)]
+    pub emails_verified: bool,
+    /// The claims with groups, which are combined. Default `groups`, `roles`.
+    #[serde(default = "groups_claims", deserialize_with = "value::words")]
+    pub groups_claims: Vec<String>,
+    /// The claim with the workspace. Default `tid`.
+    #[serde(default = "workspace_claim")]
+    pub workspace_claim: String,
+}
+
+const RULES: SectionRules = SectionRules {
+    optional: &["issuer", "jwks_url"],
+    empty: &[
+        "audience",
+        "email_claims",
+        "groups_claims",
+        "workspace_claim",
+    ],
+    ..SectionRules::NONE
+};
+
+/// The default claims with the e-mail address.
+pub fn email_claims() -> Vec<String> {
+    vec!["email".to_owned()]
+}
+
+/// The default claims with groups.
+pub fn groups_claims() -> Vec<String> {
+    vec!["groups".to_owned(), "roles".to_owned()]
+}
+
+/// The default claim with the workspace.
+pub fn workspace_claim() -> String {
+    "tid".to_owned()
 }
 
 /// Reads one issuer; `None` if it is disabled.
@@ -33,97 +75,42 @@ pub(super) fn read(
     name: &str,
     value: Spanned<DeValue<'_>>,
 ) -> Option<IssuerSettings> {
-    let at = value.span();
-    let DeValue::Table(table) = value.into_inner() else {
-        reader
-            .problems
-            .error(&at, format!("`{name}`: expected a table"))
-            .hint(format!(
-                "write `[identity.oidc.{name}]` and below it `issuer = \"https://…\"`"
-            ));
-        return None;
-    };
-    read_table(reader, name, &at, table)
+    let message = format!("`{name}`: expected a table");
+    let hint = format!("write `[identity.oidc.{name}]` and below it `issuer = \"https://…\"`");
+    let (at, table) = reader.table_in(value, message, hint)?;
+    let at = &at;
+    let section = format!("identity.oidc.{name}");
+    let (issuer, notes) = reader.section::<IssuerSettings>(&section, at, table, &RULES);
+    if notes.at("issuer").is_none() && notes.is_whole(reader) {
+        reader.refuse(
+            at,
+            format!("`[{section}]` has no `issuer`"),
+            "add `issuer = \"${OIDC_ISSUER}\"`",
+        );
+    }
+    if let Some(why) = notes.why_blank("issuer") {
+        reader.turn_off(&format!("OpenID issuer `{name}`"), why.clone());
+    }
+    let mut issuer = issuer?;
+    name.clone_into(&mut issuer.name);
+    if issuer.audiences.is_empty() && notes.is_whole(reader) {
+        reader.refuse(
+                notes.at("audience").unwrap_or(at),
+                "without an `audience`, a token that the issuer made for any other program would be accepted", "write `audience = \"${OIDC_AUDIENCE}\"`: the client id, or what `aud` says in its tokens");
+    }
+    if notes.at("email_claims").is_none() && is_entra(&issuer.issuer) {
+        reader.warn(
+                at,
+                "tokens of Microsoft Entra do not show whether an e-mail address is verified, so users are identified only by their subject", "write `email_claims = [\"upn\"]`: within one tenant only its administrators assign that name (docs/access.md)");
+    }
+    Some(issuer)
 }
 
-fn read_table(
-    reader: &mut ConfigReader<'_>,
-    name: &str,
-    at: &Span,
-    table: DeTable<'_>,
-) -> Option<IssuerSettings> {
-    let section = format!("identity.oidc.{name}");
-    let before = reader.problems.len();
-    let table: IssuerTable = reader.table(&section, at, table)?;
-    let Some(issuer) = &table.issuer else {
-        if reader.problems.len() == before {
-            reader
-                .problems
-                .error(at, format!("`[{section}]` has no `issuer`"))
-                .hint("add `issuer = \"${OIDC_ISSUER}\"`");
-        }
-        return None;
-    };
-    let issuer = match reader.optional(issuer)? {
-        Ok(text) => secure_url(reader, "issuer", &text),
-        Err(reason) => {
-            reader.turn_off(&format!("OpenID issuer `{name}`"), reason);
-            return None;
-        }
-    };
-    let audience = table.audience.as_ref();
-    let audiences = audience.map(|list| plain(reader.words(list)));
-    let audiences = audiences.unwrap_or_default();
-    if audiences.is_empty() && !reader.problems.has_errors_since(before) {
-        let span = audience.map_or_else(|| at.clone(), Spanned::span);
-        reader
-            .problems
-            .error(
-                &span,
-                "without an `audience`, a token that the issuer made for any other program would be accepted",
-            )
-            .hint("write `audience = \"${OIDC_AUDIENCE}\"`: the client id, or what `aud` says in its tokens");
-    }
-    let jwks_url = table.jwks_url.as_ref();
-    let jwks_url = jwks_url.and_then(|text| reader.optional(text)?.ok());
-    let jwks_url = jwks_url.and_then(|text| secure_url(reader, "jwks_url", &text));
-    let email_claims = match &table.email_claims {
-        // An empty list is a valid setting: tokens contain no e-mail address.
-        Some(list) => plain(reader.words(list)),
-        None => vec!["email".to_owned()],
-    };
-    if let Some(issuer) = &issuer
-        && table.email_claims.is_none()
-        && is_entra(issuer)
-    {
-        reader
-            .problems
-            .warning(
-                at,
-                "tokens of Microsoft Entra do not show whether an e-mail address is verified, so users are identified only by their subject",
-            )
-            .hint("write `email_claims = [\"upn\"]`: within one tenant only its administrators assign that name (docs/access.md)");
-    }
-    let groups_claims = match &table.groups_claims {
-        Some(list) => plain(reader.words(list)),
-        None => vec!["groups".to_owned(), "roles".to_owned()],
-    };
-    // Blank is a valid setting: tokens contain no workspace.
-    let workspace = table.workspace_claim.as_ref();
-    let workspace = workspace.and_then(|text| reader.optional(text));
-    Some(IssuerSettings {
-        name: name.to_owned(),
-        issuer: issuer?,
-        audiences,
-        jwks_url,
-        email_claims,
-        emails_verified: table.emails_verified,
-        groups_claims,
-        workspace_claim: workspace.map_or_else(
-            || "tid".to_owned(),
-            |text| text.map(Text::into_inner).unwrap_or_default(),
-        ),
-    })
+parsed! {
+    /// Reads the URL of the issuer.
+    secure_url -> Url = parse_secure_url;
+    /// Reads the URL of the issuer's keys.
+    jwks_url -> Option<Url> = |text| parse_secure_url(text).map(Some);
 }
 
 /// Whether an issuer is Microsoft Entra.
@@ -137,10 +124,10 @@ fn is_entra(issuer: &Url) -> bool {
     issuer.host_str().is_some_and(|host| hosts.contains(&host))
 }
 
-/// Reads a URL that must be `https:`, unless it is on this machine. An attacker on the network path can
+/// Parses a URL that must be `https:`, unless it is on this machine. An attacker on the network path can
 /// replace keys that travel over plain HTTP.
-fn secure_url(reader: &mut ConfigReader<'_>, key: &str, text: &Text) -> Option<Url> {
-    let url = reader.web_url(key, text, "https://login.example.org/realm")?;
+fn parse_secure_url(text: &str) -> Parsed<Url> {
+    let url = web_url(text, "https://login.example.org/realm")?;
     let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -148,16 +135,9 @@ fn secure_url(reader: &mut ConfigReader<'_>, key: &str, text: &Text) -> Option<U
         None => false,
     };
     if url.scheme() == "https" || is_local {
-        return Some(url);
+        return Ok(url);
     }
-    reader
-        .problems
-        .error(
-            &text.span(),
-            format!(
-                "`{key}` is not `https:`, so an attacker on the network path could sign tokens"
-            ),
-        )
-        .hint("write `https://…`");
-    None
+    let message =
+        format!("{KEY} is not `https:`, so an attacker on the network path could sign tokens");
+    Err(BadValue::new(message, "write `https://…`"))
 }

@@ -4,28 +4,75 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use toml::de::DeTable;
+use url::Url;
 
-use crate::config::{
-    OpenWebUiSettings,
-    diagnostic::Span,
-    reader::{ConfigReader, Text},
+use crate::{
+    config::read::{
+        ConfigReader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed, value, web_url,
+    },
+    secret::Secret,
 };
 
-/// A user who was signed out or removed must lose access within a minute.
-const CACHE_TTL_MAX: Duration = Duration::from_mins(1);
-
-/// The section in the file. Defaults are those of [`OpenWebUiSettings`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct OpenWebUiTable {
-    secret_key: Option<Text>,
-    url: Option<Text>,
-    jwt_secret: Option<Text>,
-    jwt_audience: Option<Text>,
-    jwt_alone: bool,
-    cache_ttl: Option<Text>,
-    progress: Option<bool>,
+/// `[identity.open_webui]`: the users of Open WebUI. `None` disables a method.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpenWebUiSettings {
+    /// Its `WEBUI_SECRET_KEY`. The bridge verifies session tokens with it and looks the users up in Open
+    /// WebUI's database.
+    #[serde(deserialize_with = "value::secret")]
+    pub secret_key: Option<Secret>,
+    /// Its address. Session tokens are verified there if the database is not available.
+    #[serde(deserialize_with = "url")]
+    pub url: Option<Url>,
+    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-CachedUser-Jwt`.
+    #[serde(deserialize_with = "value::secret")]
+    pub jwt_secret: Option<Secret>,
+    /// The `aud` with which the signed header is valid without a forwarder's key. Default none.
+    pub jwt_audience: Option<String>,
+    /// Whether the signed header is valid without a forwarder's key and without an audience. Default false:
+    /// every server that receives the header from Open WebUI could send it to the bridge.
+    pub jwt_alone: bool,
+    /// How long a user lookup is cached. Default 30 s, at most 60 s.
+    #[serde(deserialize_with = "value::duration::<60, _>")]
+    pub cache_ttl: Duration,
+    /// Whether the progress of a call is shown in its chat, if `url` is known. Default true; a bridge may
+    /// override it.
+    pub progress: bool,
 }
+
+impl Default for OpenWebUiSettings {
+    fn default() -> Self {
+        Self {
+            secret_key: None,
+            url: None,
+            jwt_secret: None,
+            jwt_audience: None,
+            jwt_alone: false,
+            cache_ttl: Duration::from_secs(30),
+            progress: true,
+        }
+    }
+}
+
+impl OpenWebUiSettings {
+    /// Whether any of its ways to authenticate is enabled.
+    pub fn is_on(&self) -> bool {
+        self.secret_key.is_some() || self.url.is_some() || self.jwt_secret.is_some()
+    }
+}
+
+const RULES: SectionRules = SectionRules {
+    optional: &["url", "jwt_audience"],
+    secrets: &[
+        SecretRule::new("secret_key", "WEBUI_SECRET_KEY", SECRET_BYTES_MIN),
+        SecretRule::new(
+            "jwt_secret",
+            "FORWARD_USER_INFO_HEADER_JWT_SECRET",
+            SECRET_BYTES_MIN,
+        ),
+    ],
+    ..SectionRules::NONE
+};
 
 /// Reads the section. A session token of Open WebUI contains only the user's id, so the bridge needs a
 /// database or server to look the user up (docs/access.md).
@@ -35,58 +82,32 @@ pub(super) fn read(
     table: DeTable<'_>,
     has_directory: bool,
 ) -> OpenWebUiSettings {
-    let mut open_webui = OpenWebUiSettings::default();
-    let before = reader.problems.len();
-    let Some(table) = reader.table::<OpenWebUiTable>("identity.open_webui", span, table) else {
-        return open_webui;
-    };
-    if let Some(progress) = table.progress {
-        open_webui.progress = progress;
-    }
-    let url = table.url.as_ref().map(|text| reader.optional(text));
-    if let Some(Some(Ok(text))) = &url {
-        open_webui.url = reader.web_url("url", text, "http://open-webui:8080");
-    }
-    let secret = table.secret_key.as_ref().map(|text| {
-        (
-            text.span(),
-            reader.secret("secret_key", "WEBUI_SECRET_KEY", text),
-        )
-    });
-    match secret {
-        Some((at, Some(Ok(secret)))) => {
-            let is_whole = !reader.problems.has_errors_since(before);
-            if is_whole && !has_directory && open_webui.url.is_none() {
-                reader
-                    .problems
-                    .error(
-                        &at,
-                        "a session token contains no e-mail address, and there is no source to look up its user",
-                    )
-                    .hint("set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to its address (OPEN_WEBUI_URL)");
-            }
-            open_webui.secret_key = Some(secret);
-        }
-        Some((_, Some(Err(reason)))) if open_webui.url.is_none() => {
-            reader.turn_off("Open WebUI's sessions", reason);
-        }
-        Some(_) | None => {}
-    }
-    if let Some(text) = &table.jwt_secret {
-        match reader.secret("jwt_secret", "FORWARD_USER_INFO_HEADER_JWT_SECRET", text) {
-            Some(Ok(secret)) => open_webui.jwt_secret = Some(secret),
-            Some(Err(reason)) => reader.turn_off("Open WebUI's signed headers", reason),
-            None => {}
-        }
-    }
-    if let Some(Some(Ok(text))) = table.jwt_audience.map(|text| reader.optional(&text)) {
-        open_webui.jwt_audience = Some(text.into_inner());
-    }
-    open_webui.jwt_alone = table.jwt_alone;
-    if let Some(text) = table.cache_ttl.and_then(|text| reader.required(&text))
-        && let Some(duration) = reader.duration_up_to("cache_ttl", &text, CACHE_TTL_MAX)
+    let section = "identity.open_webui";
+    let (open_webui, notes) = reader.section::<OpenWebUiSettings>(section, span, table, &RULES);
+    let open_webui = open_webui.unwrap_or_default();
+    if let Some(why) = notes
+        .why_blank("secret_key")
+        .filter(|_| open_webui.url.is_none())
     {
-        open_webui.cache_ttl = duration;
+        reader.turn_off("Open WebUI's sessions", why.clone());
+    }
+    if let Some(why) = notes.why_blank("jwt_secret") {
+        reader.turn_off("Open WebUI's signed headers", why.clone());
+    }
+    let has_source = has_directory || open_webui.url.is_some();
+    if let Some(at) = notes.at("secret_key")
+        && open_webui.secret_key.is_some()
+        && !has_source
+        && notes.is_whole(reader)
+    {
+        reader.refuse(
+                at,
+                "a session token contains no e-mail address, and there is no source to look up its user", "set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to its address (OPEN_WEBUI_URL)");
     }
     open_webui
+}
+
+parsed! {
+    /// Reads its address.
+    url -> Option<Url> = |text| web_url(text, "http://open-webui:8080").map(Some);
 }

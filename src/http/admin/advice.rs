@@ -7,7 +7,6 @@ use crate::{
     http::{AppState, error::ApiError},
     store::GrantRow,
 };
-use serde_json::Value;
 
 /// A warning about a group that is not known here. Only administrators of the default workspace get
 /// it, because it can name other groups.
@@ -53,12 +52,4 @@ pub async fn of_bounds(
         grant.read_only,
         tools,
     ))
-}
-
-/// Adds the warnings to an answer, if there are any.
-pub fn with_warnings(mut answer: Value, warnings: Vec<String>) -> Value {
-    if let (Value::Object(members), false) = (&mut answer, warnings.is_empty()) {
-        members.insert("warnings".to_owned(), warnings.into());
-    }
-    answer
 }

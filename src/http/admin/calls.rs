@@ -9,10 +9,11 @@ use http::{
     header::{CONTENT_DISPOSITION, CONTENT_TYPE},
 };
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
+    errors::NO_DATABASE,
     guard::{AdminCaller, QueryParams, invalid, refused},
     words,
 };
@@ -23,9 +24,9 @@ use crate::{
 };
 
 /// The number of records on a page, unless the request sets it.
-const LIMIT: u32 = 100;
+pub(super) const LIMIT: u32 = 100;
 /// The largest number that a request may set.
-const LIMIT_MAX: u32 = 5_000;
+pub(super) const LIMIT_MAX: u32 = 5_000;
 /// The largest page, in bytes. With large arguments a page holds fewer records than the request
 /// asks for.
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -35,34 +36,41 @@ const RECORD_BYTES: usize = 500;
 const NEXT_CURSOR: &str = "x-next-cursor";
 
 /// The query of the request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct CallsQuery {
-    /// Only calls at or after this time.
+    /// Only calls at or after this time: a timestamp, a date, or an age such as `2h`.
+    #[param(example = "2026-11-20T10:00:00Z")]
     since: Option<String>,
-    /// Only calls before this time.
+    /// Only calls before this time: a timestamp, a date, or an age such as `2h`.
+    #[param(example = "2h")]
     until: Option<String>,
-    /// Only calls of this caller.
+    /// Only calls of this caller. Case does not matter.
     caller: Option<String>,
     /// Only calls to this bridge.
     bridge: Option<String>,
     /// Only calls to this tool.
     tool: Option<String>,
-    /// Only calls with this outcome.
+    /// Only calls with this outcome: `ok`, the `code` of an error, or `started`, `cancelled`,
+    /// `interrupted`.
+    #[param(example = "ok")]
     outcome: Option<String>,
     /// Only calls with this request id.
     request_id: Option<String>,
-    /// The largest number of records.
+    /// The largest number of records. A page with large arguments holds fewer.
+    #[param(minimum = 1, maximum = 5000, default = 100)]
     limit: Option<u32>,
     /// The cursor of the page to return: `next` of the page before it.
     cursor: Option<String>,
-    /// `json`, `csv`, `jsonl`.
+    /// The format of the answer. The default is `json`.
     #[serde(default)]
+    #[param(inline)]
     format: CallsFormat,
 }
 
 /// The output format.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CallsFormat {
     /// One JSON document that includes the cursor of the next page.
@@ -74,7 +82,120 @@ pub enum CallsFormat {
     Jsonl,
 }
 
-/// `GET /calls`
+/// A page of records.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CallPage {
+    /// The number of records on this page.
+    count: usize,
+    /// The records, newest first.
+    calls: Vec<CallItem>,
+    /// The cursor of the next page. It is null on the last page.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// The record of a call.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CallItem {
+    /// When the call arrived.
+    #[schema(format = DateTime)]
+    time: String,
+    /// The same as `X-Request-Id` in the response to the call.
+    request_id: String,
+    /// The caller: their e-mail address, or the name of their API key, or their user ID. It is null
+    /// if the caller did not authenticate.
+    #[schema(required)]
+    caller: Option<String>,
+    /// How they authenticated: `api_key`, `session`, …; or `none`.
+    proof: String,
+    /// The groups that were used for the decision, at most 64.
+    groups: Vec<String>,
+    /// The rule that decided: `grant developers`, `no_grant`, …
+    rule: String,
+    /// The requested bridge.
+    bridge: String,
+    /// The requested tool.
+    tool: String,
+    /// `ok`, or the `code` of the error; `started` while the call runs, `cancelled` if the caller
+    /// hung up, `interrupted` if the server stopped.
+    outcome: String,
+    /// The HTTP status; 0 if there is none yet.
+    #[schema(maximum = 999)]
+    status: u16,
+    /// The duration in microseconds.
+    duration_us: i64,
+    /// The size of the request body in bytes.
+    request_bytes: i64,
+    /// The size of the response body in bytes.
+    response_bytes: i64,
+    /// The address of the request's sender.
+    #[schema(required)]
+    peer: Option<String>,
+    /// The workspace of the caller.
+    workspace: String,
+    /// The run of the program that wrote the record.
+    instance: String,
+    /// A unique ID: the instance and a number.
+    id: String,
+    /// The arguments, redacted and shortened, if the operator enabled this.
+    #[schema(required)]
+    arguments: Option<String>,
+    /// How many calls this record stands for. Refusals of one address or caller are combined.
+    #[schema(minimum = 1)]
+    count: i64,
+}
+
+impl From<CallRecord> for CallItem {
+    fn from(record: CallRecord) -> Self {
+        Self {
+            time: audit::readable(record.time),
+            request_id: record.request_id,
+            caller: record.caller,
+            proof: record.proof,
+            groups: record.groups,
+            rule: record.rule,
+            bridge: record.bridge,
+            tool: record.tool,
+            outcome: record.outcome,
+            status: record.status,
+            duration_us: record.duration_us,
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+            peer: record.peer,
+            workspace: record.workspace,
+            instance: record.instance,
+            id: record.id,
+            arguments: record.arguments,
+            count: record.repeats.saturating_add(1),
+        }
+    }
+}
+
+/// Lists calls
+///
+/// The answer contains the records of your workspace, newest first, in pages. To read all of them,
+/// send `next` of each page as `cursor` for the next one, until it is null. Pages in CSV and JSON
+/// Lines have the cursor in the header `X-Next-SegmentCursor`, which the last page does not have.
+#[utoipa::path(
+    get,
+    path = "/calls",
+    operation_id = "list_calls",
+    tag = "Audit",
+    params(CallsQuery),
+    responses(
+        (
+            status = 200,
+            description = "A page of records.",
+            content(
+                (CallPage = "application/json"),
+                (String = "text/csv"),
+                (String = "application/jsonl"),
+            ),
+            headers(("x-next-cursor" = String, description = "The cursor of the next page, in CSV and JSON Lines.")),
+        ),
+        (status = 404, description = NO_DATABASE),
+    ),
+)]
 pub async fn list(
     admin: AdminCaller,
     QueryParams(wanted): QueryParams<CallsQuery>,
@@ -100,8 +221,9 @@ pub async fn list(
     let next = calls.last().filter(|_| is_full).map(cursor);
     match wanted.format {
         CallsFormat::Json => {
-            let calls: Vec<Value> = calls.iter().map(audit::object).collect();
-            Ok(Json(json!({ "count": calls.len(), "calls": calls, "next": next })).into_response())
+            let calls: Vec<_> = calls.into_iter().map(CallItem::from).collect();
+            let count = calls.len();
+            Ok(Json(CallPage { count, calls, next }).into_response())
         }
         CallsFormat::Csv => {
             let body = audit::render(audit::ExportFormat::Csv, &calls, true);

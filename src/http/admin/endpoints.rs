@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     advice,
+    errors::NO_DATABASE,
     guard::{GlobalAdmin, JsonBody, refused},
     tenant_keys::problem,
     words,
@@ -22,10 +23,11 @@ use crate::{
 };
 
 /// An endpoint to set.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewEndpoint {
     /// The group.
+    #[schema(min_length = 1, max_length = 255)]
     tenant_id: String,
     /// The bridge. It does not have to be configured.
     server_id: String,
@@ -34,7 +36,8 @@ pub struct NewEndpoint {
 }
 
 /// An endpoint to remove.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = EndpointRemoval)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointRemoval {
     /// The group.
@@ -43,32 +46,112 @@ pub struct EndpointRemoval {
     server_id: String,
 }
 
-/// `GET /endpoints`
+/// The endpoints of groups.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndpointList {
+    /// The number of endpoints.
+    count: usize,
+    /// The endpoints.
+    endpoints: Vec<EndpointItem>,
+}
+
+/// The endpoint of a group for a bridge.
+#[derive(Debug, Serialize, ToSchema)]
+struct EndpointItem {
+    /// Why calls of the group to the bridge are refused. It is null if they are not refused.
+    #[schema(required)]
+    problem: Option<String>,
+    /// The group.
+    tenant_id: String,
+    /// The bridge.
+    server_id: String,
+    /// The address that the calls go to.
+    endpoint_url: String,
+}
+
+/// The endpoint that was set.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndpointCreated {
+    /// Always `created`.
+    status: &'static str,
+    /// The group.
+    tenant_id: String,
+    /// The bridge.
+    server_id: String,
+    /// The address that the calls go to.
+    endpoint_url: String,
+    /// Whether the bridge is configured.
+    known: bool,
+    /// Warnings about what may be a mistake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// The endpoint that was removed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndpointDeleted {
+    /// Always `deleted`.
+    status: &'static str,
+    /// The group.
+    tenant_id: String,
+    /// The bridge.
+    server_id: String,
+}
+
+/// Lists the endpoints of groups
+///
+/// This route is for administrators of the default workspace.
+#[utoipa::path(
+    get,
+    path = "/endpoints",
+    operation_id = "list_endpoints",
+    tag = "Group credentials",
+    responses(
+        (status = 200, description = "The endpoints.", body = EndpointList),
+        (status = 404, description = NO_DATABASE),
+    ),
+)]
 pub async fn list(
     State(state): State<Arc<AppState>>,
     GlobalAdmin(admin): GlobalAdmin,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<EndpointList>, ApiError> {
     let endpoints = admin.store()?.endpoints().await.map_err(refused)?;
-    let endpoints: Vec<Value> = endpoints
+    let endpoints: Vec<_> = endpoints
         .into_iter()
-        .map(|it| {
-            json!({
-                "problem": problem(&state, &it.group, &it.bridge),
-                "tenant_id": it.group, "server_id": it.bridge, "endpoint_url": it.url,
-            })
+        .map(|it| EndpointItem {
+            problem: problem(&state, &it.group, &it.bridge),
+            tenant_id: it.group,
+            server_id: it.bridge,
+            endpoint_url: it.url,
         })
         .collect();
-    Ok(Json(
-        json!({ "count": endpoints.len(), "endpoints": endpoints }),
-    ))
+    Ok(Json(EndpointList {
+        count: endpoints.len(),
+        endpoints,
+    }))
 }
 
-/// `POST /endpoints`: sets an endpoint and replaces an earlier one.
+/// Sets the endpoint of a group
+///
+/// Calls of the group to the bridge go to this address instead of the configured one. The endpoint
+/// replaces an earlier one. This route is for administrators of the default workspace.
+#[utoipa::path(
+    post,
+    path = "/endpoints",
+    operation_id = "set_endpoint",
+    tag = "Group credentials",
+    request_body = NewEndpoint,
+    responses(
+        (status = 200, description = "The endpoint was set.", body = EndpointCreated),
+        (status = 400, description = "`invalid_endpoint`: the address cannot be used. `invalid_name`: a group cannot have this name."),
+        (status = 404, description = NO_DATABASE),
+    ),
+)]
 pub async fn set(
     State(state): State<Arc<AppState>>,
     GlobalAdmin(admin): GlobalAdmin,
     JsonBody(given): JsonBody<NewEndpoint>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<EndpointCreated>, ApiError> {
     let url = credential::endpoint(&given.endpoint_url)
         .map_err(|why| ApiError::new(ErrorCode::InvalidEndpoint, why).of_caller())?;
     let endpoint = EndpointRow {
@@ -83,18 +166,34 @@ pub async fn set(
     warnings.extend(of_bridge);
     let done = admin.store()?.put_endpoint(&admin.actor, &endpoint).await;
     done.map_err(refused)?;
-    let answer = json!({
-        "status": "created", "tenant_id": endpoint.group, "server_id": endpoint.bridge,
-        "endpoint_url": endpoint.url, "known": is_known,
-    });
-    Ok(Json(advice::with_warnings(answer, warnings)))
+    Ok(Json(EndpointCreated {
+        status: "created",
+        tenant_id: endpoint.group,
+        server_id: endpoint.bridge,
+        endpoint_url: endpoint.url,
+        known: is_known,
+        warnings,
+    }))
 }
 
-/// `DELETE /endpoints`
+/// Removes the endpoint of a group
+///
+/// This route is for administrators of the default workspace.
+#[utoipa::path(
+    delete,
+    path = "/endpoints",
+    operation_id = "remove_endpoint",
+    tag = "Group credentials",
+    request_body = EndpointRemoval,
+    responses(
+        (status = 200, description = "The endpoint was removed.", body = EndpointDeleted),
+        (status = 404, description = "`not_found`: the group has no endpoint for this bridge. `no_database`: the bridge was started without a database."),
+    ),
+)]
 pub async fn remove(
     GlobalAdmin(admin): GlobalAdmin,
     JsonBody(given): JsonBody<EndpointRemoval>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<EndpointDeleted>, ApiError> {
     let (group, bridge) = (given.tenant_id, given.server_id);
     let store = admin.store()?;
     let done = store.remove_endpoint(&admin.actor, &group, &bridge).await;
@@ -103,7 +202,9 @@ pub async fn remove(
             "this group has no endpoint for this bridge; GET /admin/api/endpoints lists all endpoints",
         ));
     }
-    Ok(Json(json!({
-        "status": "deleted", "tenant_id": group, "server_id": bridge,
-    })))
+    Ok(Json(EndpointDeleted {
+        status: "deleted",
+        tenant_id: group,
+        server_id: bridge,
+    }))
 }

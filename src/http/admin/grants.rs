@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     advice,
+    errors::NO_DATABASE,
     guard::{AdminCaller, JsonBody, QueryParams, refused},
     words,
 };
@@ -18,8 +19,9 @@ use crate::{
 };
 
 /// The query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct GrantsQuery {
     /// Only grants of this group.
     group: Option<String>,
@@ -28,14 +30,16 @@ pub struct GrantsQuery {
 }
 
 /// A new grant.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewGrant {
     /// The group.
+    #[schema(min_length = 1, max_length = 255)]
     group: String,
     /// The bridge. It does not have to be configured.
     bridge: String,
-    /// Patterns for tool names. Without them the grant covers all tools.
+    /// Patterns for tool names, such as `get_*`. Without them the grant covers all tools.
+    #[schema(min_items = 1)]
     tools: Option<Vec<String>>,
     /// Whether the grant covers only tools that declare themselves read-only.
     #[serde(default)]
@@ -43,7 +47,8 @@ pub struct NewGrant {
 }
 
 /// The grants to revoke.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = GrantRevocation)]
 #[serde(deny_unknown_fields)]
 pub struct GrantRevocation {
     /// The group.
@@ -57,11 +62,81 @@ pub struct GrantRevocation {
     read_only: Option<bool>,
 }
 
-/// `GET /grants`
+/// The grants.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantList {
+    /// The number of grants.
+    count: usize,
+    /// The grants.
+    grants: Vec<GrantItem>,
+}
+
+/// A grant.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantItem {
+    /// The group.
+    group: String,
+    /// The bridge.
+    bridge: String,
+    /// Patterns for tool names. An empty list covers all tools.
+    tools: Vec<String>,
+    /// Whether the grant covers only tools that declare themselves read-only.
+    read_only: bool,
+    /// The workspace of the callers that the grant applies to. It is null if it applies to all.
+    #[schema(required)]
+    workspace: Option<String>,
+}
+
+/// The grant that was added.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantAdded {
+    /// Always `granted`.
+    status: &'static str,
+    /// The grant.
+    grant: GrantItem,
+    /// Whether the grant is new.
+    changed: bool,
+    /// Which tools the grant covers now, in words. It is present if the grant has patterns or covers
+    /// only read-only tools, and the tools of the bridge are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    matches: Option<String>,
+    /// Warnings about what may be a mistake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// The grants that were revoked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantsRevoked {
+    /// Always `revoked`.
+    status: &'static str,
+    /// The group.
+    group: String,
+    /// The bridge.
+    bridge: String,
+    /// The number of grants that were revoked.
+    removed: u64,
+}
+
+/// Lists grants
+///
+/// The answer contains the grants that apply in your workspace.
+#[utoipa::path(
+    get,
+    path = "/grants",
+    operation_id = "list_grants",
+    tag = "Access",
+    params(GrantsQuery),
+    responses(
+        (status = 200, description = "The grants.", body = GrantList),
+        (status = 404, description = NO_DATABASE),
+    ),
+)]
 pub async fn list(
     admin: AdminCaller,
     QueryParams(wanted): QueryParams<GrantsQuery>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GrantList>, ApiError> {
     let grants = admin.store()?.grants().await.map_err(refused)?;
     let is_wanted = |grant: &&GrantRow| {
         is_seen_by(grant, &admin.actor)
@@ -74,16 +149,34 @@ pub async fn list(
                 .as_ref()
                 .is_none_or(|bridge| grant.bridge == *bridge)
     };
-    let grants: Vec<Value> = grants.iter().filter(is_wanted).map(shown).collect();
-    Ok(Json(json!({ "count": grants.len(), "grants": grants })))
+    let grants: Vec<_> = grants.iter().filter(is_wanted).map(shown).collect();
+    Ok(Json(GrantList {
+        count: grants.len(),
+        grants,
+    }))
 }
 
-/// `POST /grants`
+/// Adds a grant
+///
+/// A grant without `tools` and `read_only` covers the whole bridge and applies in all workspaces.
+/// Only administrators of the default workspace may add it. Other grants apply in your workspace.
+#[utoipa::path(
+    post,
+    path = "/grants",
+    operation_id = "add_grant",
+    tag = "Access",
+    request_body = NewGrant,
+    responses(
+        (status = 200, description = "The group has the grant.", body = GrantAdded),
+        (status = 400, description = "`invalid_name`: a group cannot have this name."),
+        (status = 404, description = NO_DATABASE),
+    ),
+)]
 pub async fn add(
     State(state): State<Arc<AppState>>,
     admin: AdminCaller,
     JsonBody(given): JsonBody<NewGrant>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GrantAdded>, ApiError> {
     let mut grant = GrantRow {
         workspace: None,
         group: words::group(&given.group)?,
@@ -104,19 +197,34 @@ pub async fn add(
     warnings.extend(of_bounds);
     let done = admin.store()?.grant(&admin.actor, &grant).await;
     let changed = done.map_err(refused)?;
-    let mut answer = json!({ "status": "granted", "grant": shown(&grant), "changed": changed });
-    if let (Some(matches), Some(members)) = (matches, answer.as_object_mut()) {
-        members.insert("matches".to_owned(), matches.into());
-    }
-    Ok(Json(advice::with_warnings(answer, warnings)))
+    Ok(Json(GrantAdded {
+        status: "granted",
+        grant: shown(&grant),
+        changed,
+        matches,
+        warnings,
+    }))
 }
 
-/// `DELETE /grants`: revokes one grant if the request gives its bounds, or else all grants of the
-/// group for the bridge.
+/// Revokes grants
+///
+/// If the body has `tools` or `read_only`, one grant is revoked, or else all grants of the group for
+/// the bridge.
+#[utoipa::path(
+    delete,
+    path = "/grants",
+    operation_id = "revoke_grants",
+    tag = "Access",
+    request_body = GrantRevocation,
+    responses(
+        (status = 200, description = "The group has none of these grants.", body = GrantsRevoked),
+        (status = 404, description = NO_DATABASE),
+    ),
+)]
 pub async fn revoke(
     admin: AdminCaller,
     JsonBody(given): JsonBody<GrantRevocation>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GrantsRevoked>, ApiError> {
     let (group, bridge) = (given.group, given.bridge);
     let store = admin.store()?;
     let removed = if given.tools.is_some() || given.read_only.is_some() {
@@ -133,9 +241,12 @@ pub async fn revoke(
         let done = store.revoke(&admin.actor, &group, &bridge).await;
         done.map_err(refused)?
     };
-    Ok(Json(json!({
-        "status": "revoked", "group": group, "bridge": bridge, "removed": removed,
-    })))
+    Ok(Json(GrantsRevoked {
+        status: "revoked",
+        group,
+        bridge,
+        removed,
+    }))
 }
 
 /// Whether a grant applies in all workspaces or in the administrator's own.
@@ -149,10 +260,13 @@ pub fn is_whole(grant: &GrantRow) -> bool {
     grant.tools.is_empty() && !grant.read_only
 }
 
-/// A grant in JSON.
-pub fn shown(grant: &GrantRow) -> Value {
-    json!({
-        "group": grant.group, "bridge": grant.bridge, "tools": grant.tools,
-        "read_only": grant.read_only, "workspace": grant.workspace,
-    })
+/// A grant as it is shown.
+pub fn shown(grant: &GrantRow) -> GrantItem {
+    GrantItem {
+        group: grant.group.clone(),
+        bridge: grant.bridge.clone(),
+        tools: grant.tools.clone(),
+        read_only: grant.read_only,
+        workspace: grant.workspace.clone(),
+    }
 }

@@ -1,10 +1,10 @@
-//! [`AdminCaller`]: the check in front of every admin route. [`JsonBody`] and [`QueryParams`]: checked bodies and
-//! queries.
+//! [`AdminCaller`]: the check in front of every admin route. [`JsonBody`], [`QueryParams`] and [`PathName`]:
+//! checked bodies, queries and names in paths.
 
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::request::Parts,
 };
 use http::{Method, header::CONTENT_TYPE};
@@ -15,10 +15,8 @@ use crate::{
     config::DEFAULT_WORKSPACE,
     credential::EncryptionKeys,
     error_code::ErrorCode,
-    http::{
-        AppState, ReloadableSettings, body, browser, error::ApiError, identity,
-        sender::RequestSender,
-    },
+    http::{AppState, body, browser, error::ApiError, identity, sender::RequestSender},
+    settings::ReloadableSettings,
     store::{ChangeActor, Store, StoreError},
 };
 
@@ -207,6 +205,23 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for QueryParams<T> {
         let read = Query::from_request_parts(parts, state).await;
         read.map(|Query(query)| Self(query))
             .map_err(|rejection| invalid(rejection.body_text()))
+    }
+}
+
+/// The name in a path.
+#[derive(Debug)]
+pub struct PathName(pub String);
+
+impl FromRequestParts<Arc<AppState>> for PathName {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, ApiError> {
+        let read = Path::from_request_parts(parts, state).await;
+        read.map(|Path(name)| Self(name))
+            .map_err(|_| invalid("the name in the path is not valid UTF-8; percent-encode it"))
     }
 }
 

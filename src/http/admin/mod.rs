@@ -16,17 +16,24 @@
 //! | `GET`, `DELETE /accounts` | accounts that are connected at servers |
 //! | `GET /calls`, `GET /changes` | the audit trail |
 //! | `GET /explain` | whether a user may use a bridge or a tool, and why |
+//! | `GET /openapi.json` | the OpenAPI document of these routes |
 //! | `GET /plan` | what a reload would change, or the errors in the configuration |
 //!
 //! Every route first checks that the caller is an administrator ([`guard::AdminCaller`]). The store
 //! writes the record of a change in the same transaction as the change.
+//!
+//! The routes are registered together with their descriptions (`#[utoipa::path]`), out of which
+//! [`document`] builds the OpenAPI document. So a route is never described at another path than it
+//! has.
 
 mod accounts;
 mod advice;
 mod bridges;
 mod calls;
 mod changes;
+mod document;
 mod endpoints;
+mod errors;
 mod explain;
 mod grants;
 mod groups;
@@ -39,12 +46,13 @@ mod tenant_keys;
 mod users;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    routing::{get, post},
-};
+use axum::Router;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::page::routes as page_routes;
 use super::AppState;
@@ -52,58 +60,45 @@ use super::AppState;
 /// The admin routes of the Python proxy at their old paths below `/admin`. They use the same
 /// handlers and the same checks.
 pub fn former_routes() -> Router<Arc<AppState>> {
-    Router::new()
-        .route("/users", get(users::list))
-        .route(
-            "/users/groups",
-            post(users::add_to_group).delete(users::remove_from_group),
-        )
-        .route("/groups", get(groups::list).post(groups::create))
-        .route(
-            "/groups/{name}",
-            get(groups::one).put(groups::update).delete(groups::delete),
-        )
-        .route(
-            "/tenant-keys",
-            get(tenant_keys::list)
-                .post(tenant_keys::set)
-                .delete(tenant_keys::remove),
-        )
-        .route("/tenant-keys/{group}", get(tenant_keys::of_group))
-        .route(
-            "/endpoints",
-            get(endpoints::list)
-                .post(endpoints::set)
-                .delete(endpoints::remove),
-        )
-        .route("/servers", get(bridges::servers))
+    former_api().into()
 }
 
 /// All routes, below `/admin/api`. Only the native flavor has them: under mcpo's rules `admin` may
 /// be the name of a server.
 pub fn routes() -> Router<Arc<AppState>> {
-    former_routes()
-        .route("/me", get(me::me))
-        .route(
-            "/admins",
-            post(users::add_admin).delete(users::remove_admin),
-        )
-        .route(
-            "/grants",
-            get(grants::list).post(grants::add).delete(grants::revoke),
-        )
-        .route(
-            "/keys",
-            get(keys::list).post(keys::add).delete(keys::revoke),
-        )
-        .route(
-            "/accounts",
-            get(accounts::list).delete(accounts::disconnect),
-        )
-        .route("/bridges", get(bridges::list))
-        .route("/bridges/{name}/restart", post(bridges::restart))
-        .route("/calls", get(calls::list))
-        .route("/changes", get(changes::list))
-        .route("/explain", get(explain::explain))
-        .route("/plan", get(plan::plan))
+    api().into()
+}
+
+/// The routes that the Python proxy had, with their descriptions.
+fn former_api() -> OpenApiRouter<Arc<AppState>> {
+    OpenApiRouter::new()
+        .routes(routes!(users::list))
+        .routes(routes!(users::add_to_group, users::remove_from_group))
+        .routes(routes!(groups::list, groups::create))
+        .routes(routes!(groups::one, groups::update, groups::delete))
+        .routes(routes!(
+            tenant_keys::list,
+            tenant_keys::set,
+            tenant_keys::remove
+        ))
+        .routes(routes!(tenant_keys::of_group))
+        .routes(routes!(endpoints::list, endpoints::set, endpoints::remove))
+        .routes(routes!(bridges::servers))
+}
+
+/// All routes with their descriptions.
+fn api() -> OpenApiRouter<Arc<AppState>> {
+    former_api()
+        .routes(routes!(me::me))
+        .routes(routes!(users::add_admin, users::remove_admin))
+        .routes(routes!(grants::list, grants::add, grants::revoke))
+        .routes(routes!(keys::list, keys::add, keys::revoke))
+        .routes(routes!(accounts::list, accounts::disconnect))
+        .routes(routes!(bridges::list))
+        .routes(routes!(bridges::restart))
+        .routes(routes!(calls::list))
+        .routes(routes!(changes::list))
+        .routes(routes!(explain::explain))
+        .routes(routes!(plan::plan))
+        .routes(routes!(document::openapi))
 }

@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::{
     AppState,
-    documents::{escape, is_known},
+    pages::{escape, is_known},
 };
 
 /// The page. `{{root}}` is the path prefix that a reverse proxy adds.

@@ -4,9 +4,11 @@ use jiff::Timestamp;
 
 use super::guard::invalid;
 use crate::{
-    audit, config, credential,
+    audit,
+    call::shown,
+    config, credential,
     error_code::ErrorCode,
-    http::error::{ApiError, shown},
+    http::error::ApiError,
     name::{BridgeName, check_name},
 };
 

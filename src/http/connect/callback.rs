@@ -10,7 +10,7 @@ use axum::{
 use super::{
     cookie,
     page::{self, PageText},
-    routes::{failed, logins, root_of},
+    parts::{failed, logins, root_of},
 };
 use crate::{
     auth::{AuthenticationMethod, Caller},
@@ -43,7 +43,7 @@ async fn finish(
     let held = cookie::held(&sender.headers);
     let find = |name: &str| {
         let roster = state.registry.roster();
-        roster.get(name).map(|bridge| bridge.config.clone())
+        roster.get(name).map(|bridge| (*bridge.config).clone())
     };
     logins.finish(answer, held.as_ref(), find).await
 }

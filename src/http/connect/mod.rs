@@ -18,13 +18,16 @@
 //! link's user before it continues (MCP security best practices, session hijacking).
 
 mod callback;
+mod consent;
 mod cookie;
 mod link;
 mod page;
+mod parts;
 mod routes;
 mod short;
 mod vendor;
 
-pub use link::{below, public_url, with_link, without_link};
+pub use link::without_link;
 pub use page::refusal;
-pub use routes::{bridge, forget, root_of, routes};
+pub use parts::{bridge, root_of};
+pub use routes::{forget, routes};

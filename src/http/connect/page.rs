@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::{
     credential::ConnectTicket,
-    http::{documents::escape, error::ApiError},
+    http::{error::ApiError, pages::escape},
 };
 
 /// The page. `{{root}}` is the path prefix that a reverse proxy adds.

@@ -4,34 +4,31 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    body::Body,
     extract::{Path, Query, Request, State},
-    response::{IntoResponse as _, Redirect, Response},
+    response::{IntoResponse as _, Response},
     routing::{any, get},
 };
-use http::header::SET_COOKIE;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use super::{
-    callback, cookie,
-    link::{below, connect_link, public_url},
-    page::{self, PageText},
-    short::{asked, bad_link, check, is_form, open_webui, short, tickets, unidentified_browser},
+    callback,
+    consent::{asked, begin},
+    page,
+    parts::{bridge, logins, open_webui, refused, root_of},
+    short::{is_form, short, unidentified_browser},
 };
 use crate::{
     access::Permissions,
     bridge::Bridge,
+    call::connect_link,
     config::{CredentialScope, TransportSettings},
-    credential::{LoginError, LoginFlow, LoginRequest, SessionOwner, TICKET_TTL, oauth_of},
+    credential::{SessionOwner, TICKET_TTL, oauth_of},
     error_code::ErrorCode,
-    http::{AppState, body, browser, error::ApiError, identity, sender::RequestSender},
+    http::{AppState, error::ApiError, identity, sender::RequestSender},
+    settings::below,
     store::{AccountKey, ChangeActor},
 };
-
-/// The largest request body, in bytes.
-const BODY_BYTES_MAX: usize = 16 << 10;
 
 /// The routes. Only the native flavor has them: under mcpo's rules `oauth` may be the name of a
 /// server.
@@ -179,48 +176,7 @@ async fn link_for(
         let entered = view.enter(bridge.name());
         entered.map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
     }
-    connect_link(state, bridge, view.caller(), is_shared).await
-}
-
-/// Sends the browser to the authorization server.
-pub async fn begin(
-    state: &AppState,
-    named: Option<&Bridge>,
-    sender: &RequestSender,
-    request: Body,
-) -> Result<Response, ApiError> {
-    if !browser::is_same_origin(sender) {
-        let words = "the request did not come from the consent page; open the link again and use the button on the page";
-        return Err(ApiError::new(ErrorCode::ForbiddenOrigin, words));
-    }
-    let form = body::read(request, BODY_BYTES_MAX, None).await?;
-    let id = form_urlencoded::parse(&form)
-        .find_map(|(key, value)| (key == "ticket").then(|| value.into_owned()))
-        .unwrap_or_default();
-    let tickets = tickets(state)?;
-    let ticket = tickets.read(&id).await.map_err(bad_link)?;
-    let bridge = check(state, named, &ticket, sender).await?;
-    let config = Arc::clone(&state.settings.load().config);
-    let held = cookie::held(&sender.headers).unwrap_or_else(cookie::fresh);
-    tickets.claim(&id, &held).await.map_err(bad_link)?;
-    let wish = LoginRequest {
-        bridge: &bridge.config,
-        account: ticket.account(),
-        redirect_url: &below(&config, "/oauth/callback"),
-        browser: Some(&held),
-        actor: &ChangeActor {
-            id: ticket.caller.clone(),
-            proof: ticket.proof.clone(),
-            workspace: ticket.workspace.clone(),
-        },
-    };
-    let begun = logins(state)?.begin(&wish).await;
-    let url = begun.map_err(|error| refused(&error))?;
-    let mut response = Redirect::to(url.as_str()).into_response();
-    if let Some(value) = cookie::header(&held, &public_url(&config)) {
-        response.headers_mut().insert(SET_COOKIE, value);
-    }
-    Ok(response)
+    Ok(connect_link(&state.services, bridge, view.caller(), is_shared).await?)
 }
 
 /// `DELETE /oauth/{bridge}/connect`: forgets the caller's own account. An administrator forgets a
@@ -304,62 +260,10 @@ async fn client_metadata(State(state): State<Arc<AppState>>) -> Json<Value> {
     }))
 }
 
-/// The bridge with this name.
-pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
-    let found = state.registry.roster().get(name).map(Arc::clone);
-    found.ok_or_else(|| {
-        let name = crate::http::error::shown(name);
-        ApiError::not_found(format!("there is no bridge `{name}`"))
-    })
-}
-
-/// The logins. They need a database.
-pub fn logins(state: &AppState) -> Result<LoginFlow, ApiError> {
-    state.credentials.accounts().logins().ok_or_else(|| {
-        let words = "accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml";
-        ApiError::new(ErrorCode::NoDatabase, words)
-    })
-}
-
 /// Whether the account of a bridge is shared or belongs to the caller.
 fn whose(bridge: &Bridge) -> &'static str {
     match bridge.config.credential {
         CredentialScope::Shared | CredentialScope::Group => "shared",
         CredentialScope::Caller => "caller",
     }
-}
-
-/// The error for a failed login.
-pub fn refused(error: &LoginError) -> ApiError {
-    let code = match error {
-        LoginError::Unknown => ErrorCode::LoginUnknown,
-        LoginError::OtherBrowser => ErrorCode::OtherBrowser,
-        LoginError::Refused(_) => ErrorCode::LoginRefused,
-        LoginError::NotHere(_) => ErrorCode::NoLoginHere,
-        LoginError::OAuth(_) => ErrorCode::UpstreamAuth,
-        LoginError::Store(_) => ErrorCode::StoreUnavailable,
-        LoginError::Key(_) | LoginError::Sealed(_) => ErrorCode::NoSecretKey,
-    };
-    ApiError::new(code, error.to_string())
-}
-
-/// The path prefix that a reverse proxy adds.
-pub fn root_of(state: &AppState) -> String {
-    state.settings.load().config.server.root_path.clone()
-}
-
-/// The page for a failed login, with the reason.
-pub fn failed(state: &AppState, error: &LoginError) -> Response {
-    let error = refused(error);
-    let text = error.detail.as_str().unwrap_or_default().to_owned();
-    let words = PageText {
-        title: "Not connected",
-        text: &text,
-    };
-    page::problem(
-        &root_of(state),
-        error.status,
-        words,
-        open_webui(state).as_ref(),
-    )
 }

@@ -1,4 +1,4 @@
-//! The short address of a link, the page behind it, and the check that the user may use it.
+//! The short address of a link.
 
 use std::sync::Arc;
 
@@ -9,18 +9,14 @@ use axum::{
 use http::{HeaderMap, Method, header::CONTENT_TYPE};
 
 use super::{
+    consent::{asked, begin},
     page,
-    routes::{begin, bridge, refused, root_of},
-    vendor::vendor_of,
+    parts::{open_webui, root_of},
 };
 use crate::{
-    auth::AuthenticationMethod,
-    bridge::Bridge,
-    credential::{
-        ConnectTicket, InvalidTicketError, SessionOwner, TicketStore, is_ticket_id, oauth_of,
-    },
+    credential::is_ticket_id,
     error_code::ErrorCode,
-    http::{AppState, error::ApiError, identity, sender::RequestSender},
+    http::{AppState, dispatch::dispatch, error::ApiError, sender::RequestSender},
 };
 
 /// The error for a browser that does not identify its user: it sent no session of Open WebUI and no
@@ -31,11 +27,6 @@ pub fn unidentified_browser(error: ApiError) -> ApiError {
         return ApiError::new(ErrorCode::Unauthorized, words);
     }
     error
-}
-
-/// The address where users sign in, if it is configured.
-pub fn open_webui(state: &AppState) -> Option<url::Url> {
-    state.settings.load().config.identity.open_webui.url.clone()
 }
 
 /// `/c/{id}`: the page behind a link, and the form that its button sends. A bridge may be called
@@ -49,7 +40,7 @@ pub async fn short(
     let is_sent = *request.method() == Method::POST && is_form(request.headers());
     let is_taken = state.registry.roster().get("c").is_some();
     if !(is_read || is_sent) || is_taken && !is_ticket_id(&id) {
-        return crate::http::dispatch(State(state), request).await;
+        return dispatch(State(state), request).await;
     }
     let (mut parts, body) = request.into_parts();
     let sender = RequestSender::take(&mut parts);
@@ -63,100 +54,10 @@ pub async fn short(
     })
 }
 
-/// The page that asks for consent.
-pub async fn asked(
-    state: &AppState,
-    named: Option<&Bridge>,
-    id: &str,
-    sender: &RequestSender,
-) -> Result<Response, ApiError> {
-    let ticket = tickets(state)?.read(id).await.map_err(bad_link)?;
-    let bridge = check(state, named, &ticket, sender).await?;
-    let (server, _) = oauth_of(&bridge.config).map_err(|error| refused(&error))?;
-    let question = page::ConsentPage {
-        ticket: &ticket,
-        id,
-        server: &server.origin().ascii_serialization(),
-        // The operator's title comes first, because a server could take the name of another one.
-        vendor: bridge.config.title.as_deref().or(vendor_of(server)),
-    };
-    Ok(page::question(&root_of(state), &question))
-}
-
 /// Whether the body is a form.
 pub fn is_form(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| {
         kind.as_bytes()
             .starts_with(b"application/x-www-form-urlencoded")
     })
-}
-
-/// The store of tickets.
-pub fn tickets(state: &AppState) -> Result<TicketStore, ApiError> {
-    let tickets = state.credentials.accounts().tickets();
-    tickets.ok_or_else(|| ApiError::not_found("accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml"))
-}
-
-/// The error for a link that is not valid.
-pub fn bad_link(error: InvalidTicketError) -> ApiError {
-    match error {
-        InvalidTicketError::Store(error) => ApiError::store(error),
-        InvalidTicketError::OtherBrowser => {
-            ApiError::new(ErrorCode::NotYourLink, error.to_string())
-        }
-        InvalidTicketError::Unknown => ApiError::new(ErrorCode::BadLink, error.to_string()),
-    }
-}
-
-/// Checks a ticket against the bridge in the path, if there is one, and against the user who opens
-/// it. Returns the ticket's bridge.
-pub async fn check(
-    state: &AppState,
-    named: Option<&Bridge>,
-    ticket: &ConnectTicket,
-    sender: &RequestSender,
-) -> Result<Arc<Bridge>, ApiError> {
-    if named.is_some_and(|named| named.name().as_str() != ticket.bridge) {
-        let words = "this link is for another bridge; ask for a new one";
-        return Err(ApiError::new(ErrorCode::BadLink, words));
-    }
-    let bridge = bridge(state, &ticket.bridge)?;
-    is_theirs(state, &bridge, ticket, sender).await?;
-    Ok(bridge)
-}
-
-/// Refuses a user who is identified as another user than the one the link is for. A browser without
-/// credentials may continue, because the page shows the name of the link's user.
-async fn is_theirs(
-    state: &AppState,
-    bridge: &Bridge,
-    ticket: &ConnectTicket,
-    sender: &RequestSender,
-) -> Result<(), ApiError> {
-    let settings = state.settings.load_full();
-    let Ok(caller) = settings.proofs.identify(&sender.evidence()).await else {
-        return Ok(());
-    };
-    if matches!(
-        caller.proof,
-        AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback
-    ) {
-        return Ok(());
-    }
-    let view = identity::view_of(&settings, &caller).await?;
-    let is_same = if ticket.subject.is_empty() {
-        identity::administers_all(&view)
-    } else {
-        let owner = SessionOwner::caller(&caller).and_then(|it| it.account(bridge.name().as_str()));
-        owner == Some(ticket.account())
-    };
-    if is_same {
-        return Ok(());
-    }
-    tracing::warn!(bridge.name = %bridge.name(), caller = %caller.id, "another user opened a link to connect an account");
-    let detail = format!(
-        "this link is for {}, and you are {}; ask for a link of your own",
-        ticket.caller, caller.id
-    );
-    Err(ApiError::new(ErrorCode::NotYourLink, detail))
 }

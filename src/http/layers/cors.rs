@@ -7,7 +7,8 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::{
     config::{Config, Flavor},
-    http::{browser::is_allowed_origin, state::ReloadableSettings},
+    http::browser::is_allowed_origin,
+    settings::ReloadableSettings,
 };
 
 /// Allowed origins are echoed and may send credentials, because pages of Open WebUI send them. The

@@ -19,7 +19,7 @@ use http::{StatusCode, header};
 use http_body::{Frame, SizeHint};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::http::connections::{ClientPeer, OpenRequestGuard};
+use crate::http::server::{ClientPeer, OpenRequestGuard};
 
 /// How long the rest of a body is read.
 const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);

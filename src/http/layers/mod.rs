@@ -9,5 +9,5 @@ mod safety;
 
 pub use cors::cors;
 pub use quiet::RefusalLogLimiter;
-pub use request::{RequestId, RequestLogFields, RequestObserver, observe};
+pub use request::{RequestLogFields, RequestObserver, observe};
 pub use root_path::strip_root_path;

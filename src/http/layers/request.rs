@@ -1,6 +1,6 @@
 //! The outermost layer: assigns the request id, writes one log line per request and renders errors.
 
-use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     body::Bytes,
@@ -18,13 +18,14 @@ use crate::{
     http::{
         browser,
         connect::without_link,
-        connections::{ClientConnection, ClientPeer},
         error::ApiError,
-        gate::AdmissionControl,
+        sender::RequestId,
+        server::{ClientConnection, ClientPeer},
         state::AppState,
     },
     name::{BridgeName, ToolName},
     secret::Redactor,
+    settings::PlaceError,
     telemetry::RequestSpan,
 };
 
@@ -32,16 +33,6 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is accepted from a caller, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 64;
-
-/// The id of a request, for handlers.
-#[derive(Debug, Clone)]
-pub struct RequestId(HeaderValue);
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0.to_str().unwrap_or_default())
-    }
-}
 
 /// What a handler adds to the log line of a request.
 #[derive(Debug, Clone)]
@@ -90,7 +81,7 @@ async fn answer(observer: &RequestObserver, mut request: Request, next: Next) ->
     let redactor = &state.redactor;
     let version = request.version();
     let request_id = request_id(request.headers());
-    let shared = RequestId(request_id.clone());
+    let shared = RequestId::new(&request_id);
     request.extensions_mut().insert(shared);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let span = begin_span(state, &mut request);
@@ -108,7 +99,7 @@ async fn answer(observer: &RequestObserver, mut request: Request, next: Next) ->
                 drop(seat);
                 response
             }
-            None => AdmissionControl::refusal().into_response(),
+            None => ApiError::from(PlaceError::Entering).into_response(),
         }
     };
     let text = request_id.to_str().unwrap_or_default();
