@@ -19,11 +19,12 @@ mod shipper;
 mod sink;
 mod trail;
 mod when;
+mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use export::{CallPages, ExportFormat, object, render};
 pub use outcomes::{OUTCOMES, check_outcome};
-pub use trail::{AuditHealth, AuditLog, AuditWriteError, OpenAuditRecord};
+pub use trail::{AuditLog, AuditWriteError, OpenAuditRecord};
 pub use when::{instant, readable};
