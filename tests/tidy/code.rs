@@ -34,7 +34,7 @@ impl Sources {
     pub fn new(files: Vec<(PathBuf, String)>) -> Self {
         let read = files.into_iter().filter_map(|(path, text)| {
             let code = without_tests(&without_comments_and_literals(&text));
-            Some((module_of(&path)?, File::new(code)))
+            Some((module_of(&path)?, File::new(&code)))
         });
         let mut all: BTreeMap<_, _> = read.collect();
         let modules: Vec<Module> = all.keys().cloned().collect();
@@ -120,9 +120,9 @@ impl Sources {
 }
 
 impl File {
-    fn new(code: String) -> Self {
+    fn new(code: &str) -> Self {
         let items = code.lines().filter_map(item_in).collect();
-        let (uses, code) = split_uses(&code);
+        let (uses, code) = split_uses(code);
         Self { code, items, uses }
     }
 }
@@ -214,7 +214,8 @@ fn expand(tree: &str, prefix: &[String], is_passed_on: bool, uses: &mut Vec<Use>
                 '{' => depth += 1,
                 '}' => depth = depth.saturating_sub(1),
                 ',' if depth == 0 => {
-                    expand(&inner[start..at], &prefix, is_passed_on, uses);
+                    let part = inner.get(start..at).unwrap_or_default();
+                    expand(part, &prefix, is_passed_on, uses);
                     start = (at + 1).min(inner.len());
                 }
                 _ => {}
@@ -245,10 +246,13 @@ fn paths_in(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for start in ["crate::", "super::", "self::"] {
         for (at, _) in code.match_indices(start) {
-            let is_first = !code[..at].ends_with(|c: char| is_letter(c) || c == ':');
-            let end = code[at..].find(|c: char| !is_letter(c) && c != ':');
-            let path = &code[at..end.map_or(code.len(), |end| at + end)];
-            let parts = path.split("::").filter(|part| !part.is_empty());
+            let (before, after) = code.split_at(at);
+            let is_first = !before.ends_with(|c: char| is_letter(c) || c == ':');
+            let path = after.split(|c: char| !is_letter(c) && c != ':').next();
+            let parts = path
+                .unwrap_or_default()
+                .split("::")
+                .filter(|part| !part.is_empty());
             if is_first {
                 found.push(parts.map(str::to_owned).collect());
             }
@@ -272,7 +276,7 @@ fn without_tests(code: &str) -> String {
             }
             depth == 0 && matches!(letter, ';' | '}' | ',')
         });
-        rest = end.map_or("", |(at, _)| &item[at + 1..]);
+        rest = end.map_or("", |(at, _)| item.split_at(at + 1).1);
     }
     kept + rest
 }
@@ -293,7 +297,8 @@ fn without_comments_and_literals(text: &str) -> String {
         } else if letter == 'r' && raw && !is_word {
             let end = format!("\"{}", "#".repeat(hashes));
             let from = 2 + hashes;
-            rest[from..]
+            rest.split_at(from)
+                .1
                 .find(&end)
                 .map_or(rest.len(), |at| from + at + end.len())
         } else if letter == '"' {
@@ -302,13 +307,13 @@ fn without_comments_and_literals(text: &str) -> String {
             length
         } else {
             code.push(letter);
-            rest = &rest[letter.len_utf8()..];
+            rest = rest.split_at(letter.len_utf8()).1;
             continue;
         };
         if !rest.starts_with("//") {
             code.push_str("\"\"");
         }
-        rest = &rest[skipped..];
+        rest = rest.split_at(skipped).1;
     }
     code
 }
