@@ -8,6 +8,7 @@ use super::{
     AccessRule, Permissions,
     memory::{AccessCache, CachedMembership, MemberRecord},
     policy::AccessPolicy,
+    settings::GroupSettings,
     view::{CallerMembership, GroupSource},
 };
 use crate::{
@@ -23,35 +24,6 @@ pub struct AccessControl {
     rules: Arc<GroupSettings>,
     /// The cached tables; `None` without a database.
     memory: Option<Arc<AccessCache>>,
-}
-
-/// The access settings.
-#[derive(Debug)]
-pub struct GroupSettings {
-    /// Whether groups and grants decide.
-    is_enforced: bool,
-    /// `access.admin_groups`
-    pub(super) admin_groups: Vec<Arc<str>>,
-    /// `access.default_groups`
-    pub(super) default_groups: Vec<Arc<str>>,
-}
-
-impl GroupSettings {
-    /// The settings of a configuration.
-    pub(super) fn of(config: &Config) -> Self {
-        let shared = |names: &[String]| names.iter().map(|it| it.as_str().into()).collect();
-        Self {
-            is_enforced: config.is_access_enforced(),
-            admin_groups: shared(&config.access.admin_groups),
-            default_groups: shared(&config.access.default_groups),
-        }
-    }
-
-    /// The first of these groups whose members are administrators.
-    pub(super) fn admin_group(&self, groups: &[Arc<str>]) -> Option<Arc<str>> {
-        let is_admins = |group: &&Arc<str>| self.admin_groups.contains(group);
-        groups.iter().find(is_admins).cloned()
-    }
 }
 
 impl AccessControl {

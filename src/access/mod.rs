@@ -9,6 +9,7 @@ mod known_groups;
 mod memory;
 mod policy;
 mod rule;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     AccessRefusal, AccessRule, CallAuthorization,
-    gather::GroupSettings,
     policy::{AccessPolicy, AccessRequest, AccessSubject, GroupSet},
+    settings::GroupSettings,
 };
 use crate::{
     auth::{AuthenticationMethod, Caller},

@@ -8,10 +8,21 @@ use std::sync::{
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 
-use super::AuditHealth;
-
 /// How often the log repeats that the journal fails, in microseconds.
 const REMINDER: i64 = 10_000_000;
+
+/// The state of the audit trail for `/health`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditHealth {
+    /// Whether it is enabled.
+    pub is_on: bool,
+    /// Bytes in the journal that are not in the database yet.
+    pub backlog_bytes: u64,
+    /// Records since the start that went to the log instead of the journal.
+    pub lost: u64,
+    /// What fails and since when, while something fails.
+    pub failing: Option<String>,
+}
 
 /// The state of the audit trail. Reading it takes no lock.
 #[derive(Debug, Default)]

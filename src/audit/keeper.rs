@@ -10,7 +10,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{segment, trail::AuditWriter};
+use super::{segment, writer::AuditWriter};
 
 /// The time span that a power failure may lose.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);

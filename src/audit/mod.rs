@@ -19,6 +19,7 @@ mod shipper;
 mod sink;
 mod trail;
 mod when;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -27,5 +28,5 @@ mod tests;
 pub use export::object;
 pub use export::{CallPages, ExportFormat, render};
 pub use outcomes::{OUTCOMES, check_outcome};
-pub use trail::{AuditHealth, AuditLog, AuditWriteError, OpenAuditRecord};
+pub use trail::{AuditLog, AuditWriteError, OpenAuditRecord};
 pub use when::{instant, readable};

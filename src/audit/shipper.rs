@@ -19,15 +19,12 @@ use super::{
     rejects::RejectFile,
     segment::{self, JournalSegment},
     sink::{AuditRow, AuditSink},
-    trail::AuditWriter,
+    writer::AuditWriter,
 };
 use crate::store::StoreError;
 
 /// How long a record waits for others, to share one transaction.
 const TICK: Duration = Duration::from_millis(500);
-
-/// A waiting shipper is woken when this much has accumulated: about one batch.
-const BATCH_BYTES: u64 = 256 * 1024;
 
 /// How often to look for journals of processes that have exited.
 const ADOPT_INTERVAL: Duration = Duration::from_mins(1);
@@ -69,12 +66,6 @@ const HURRY: u64 = 4;
 
 /// The longest pause between two batches.
 const REST_MAX: Duration = Duration::from_secs(1);
-
-/// The batch that a byte of the backlog belongs to. The writer wakes the shipper with each new
-/// batch.
-pub(super) fn batch_of(backlog: u64) -> u64 {
-    backlog / BATCH_BYTES
-}
 
 /// Moves the journal into the database.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use super::{
     segment::JournalSegment,
     shipper::JournalShipper,
     sink::AuditSink,
-    trail::AuditWriter,
+    writer::AuditWriter,
 };
 use crate::{
     config::{self, AuditFailurePolicy},

@@ -1,24 +1,17 @@
 //! [`AuditLog`]: writes the audit records of calls.
 
-use std::{
-    borrow::Cow,
-    io,
-    sync::Arc,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
-};
+use std::{borrow::Cow, sync::Arc, sync::atomic::Ordering, time::Instant};
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    condition::AuditMonitor,
-    journal::{BatchedLine, Journal, JournalQuota},
+    condition::AuditHealth,
+    journal::JournalQuota,
     keeper::{self, SegmentRetention},
     line::{self, CallEnd, JournalEntryRef},
-    refusals::RefusalAggregator,
     shipper::{self, JournalShipper},
+    writer::AuditWriter,
 };
 use crate::{
     config::{self, AuditFailurePolicy},
@@ -32,43 +25,11 @@ use crate::{
 #[error("this call cannot be recorded, and this server does not run unaudited calls: {0}")]
 pub struct AuditWriteError(pub String, pub Box<CallRecord>);
 
-/// The state of the audit trail for `/health`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AuditHealth {
-    /// Whether it is enabled.
-    pub is_on: bool,
-    /// Bytes in the journal that are not in the database yet.
-    pub backlog_bytes: u64,
-    /// Records since the start that went to the log instead of the journal.
-    pub lost: u64,
-    /// What fails and since when, while something fails.
-    pub failing: Option<String>,
-}
-
 /// The audit trail.
 #[derive(Debug)]
 pub struct AuditLog {
     /// `None` if it is disabled.
     writer: Option<Arc<AuditWriter>>,
-}
-
-/// The writer of the audit trail.
-#[derive(Debug)]
-pub(super) struct AuditWriter {
-    /// Stores the records.
-    pub journal: Journal,
-    /// Tracks failures.
-    pub condition: AuditMonitor,
-    /// What happens to calls that cannot be recorded.
-    on_failure: AuditFailurePolicy,
-    /// Redacts secrets from texts of callers and servers.
-    redactor: Redactor,
-    /// The number of the next record.
-    next: AtomicU64,
-    /// Notified when a batch is full.
-    pub full: Notify,
-    /// Refused calls that will be combined into one record.
-    refusals: RefusalAggregator,
 }
 
 impl AuditLog {
@@ -175,85 +136,6 @@ impl AuditLog {
             .as_ref()
             .map(|writer| writer.condition.health())
             .unwrap_or_default()
-    }
-}
-
-impl AuditWriter {
-    pub(super) fn new(config: &config::AuditSettings, redactor: &Redactor) -> Self {
-        Self {
-            journal: Journal::new(&config.journal, config.journal_bytes_max),
-            condition: AuditMonitor::default(),
-            on_failure: config.on_failure,
-            redactor: redactor.clone(),
-            next: AtomicU64::new(0),
-            full: Notify::new(),
-            refusals: RefusalAggregator::default(),
-        }
-    }
-
-    /// An ID that is unique over all runs of the program.
-    fn id(&self) -> String {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        format!("{}-{number}", self.journal.instance())
-    }
-
-    /// Fills in the fields that the writer sets.
-    fn name(&self, record: &mut CallRecord) {
-        record.id = self.id();
-        self.journal.instance().clone_into(&mut record.instance);
-        record.time = Timestamp::now().as_microsecond();
-        line::clean(record, &self.redactor);
-        line::bound(record);
-    }
-
-    /// Writes the record of one refused call or of several combined ones.
-    fn put_refused(&self, mut record: CallRecord) {
-        self.name(&mut record);
-        self.put(&JournalEntryRef::Call(&record), JournalQuota::Normal);
-    }
-
-    /// Writes the records of refused calls whose window has ended; at the end, of all windows.
-    pub(super) fn put_refusals(&self, is_end: bool) {
-        for record in self.refusals.due(Instant::now(), is_end) {
-            self.put_refused(record);
-        }
-    }
-
-    /// Writes a line, or logs it if that fails.
-    fn put(&self, line: &JournalEntryRef<'_>, room: JournalQuota) {
-        if let Err(why) = self.write(line, room) {
-            self.lose(line, &why);
-        }
-    }
-
-    fn write(&self, line: &JournalEntryRef<'_>, room: JournalQuota) -> Result<(), String> {
-        let written = self.journal.append(line, room);
-        self.count(written)
-    }
-
-    /// Writes the gathered lines after all other tasks that are ready could add theirs.
-    async fn settle(&self, gathered: io::Result<BatchedLine>) -> Result<(), String> {
-        let gathered = gathered.map_err(|error| error.to_string())?;
-        tokio::task::yield_now().await;
-        self.count(self.journal.settle(gathered))
-    }
-
-    /// Counts the bytes that were written.
-    fn count(&self, written: io::Result<u64>) -> Result<(), String> {
-        let written = written.map_err(|error| error.to_string())?;
-        self.condition.written();
-        let before = self.condition.backlog.fetch_add(written, Ordering::Relaxed);
-        if shipper::batch_of(before) != shipper::batch_of(before + written) {
-            self.full.notify_one();
-        }
-        Ok(())
-    }
-
-    /// The last resort: writes the whole record to the log.
-    fn lose(&self, line: &JournalEntryRef<'_>, why: &str) {
-        self.condition.unwritten(why, true);
-        let text = serde_json::to_string(line).unwrap_or_default();
-        tracing::warn!(record = %text, "this audit record could not be written to the journal");
     }
 }
 

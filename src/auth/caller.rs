@@ -107,3 +107,12 @@ impl Caller {
         Self::named("operator", AuthenticationMethod::Operator)
     }
 }
+
+/// The user of a session.
+#[derive(Debug, Clone)]
+pub struct AuthenticatedUser {
+    /// The user as a caller.
+    pub caller: Arc<Caller>,
+    /// Their ID in Open WebUI, if it is known.
+    pub id: Option<Arc<str>>,
+}

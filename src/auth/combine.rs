@@ -6,10 +6,9 @@ use http::HeaderMap;
 
 use super::{
     AuthenticationError,
-    caller::{AuthenticationMethod, Caller},
+    caller::{AuthenticatedUser, AuthenticationMethod, Caller},
     gateway::GatewayIdentity,
     headers,
-    session::AuthenticatedUser,
     signed::SignedUser,
 };
 

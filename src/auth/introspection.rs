@@ -13,10 +13,10 @@ use url::Url;
 
 use super::{
     AuthenticationError,
-    caller::{AuthenticationMethod, Caller},
+    caller::{AuthenticatedUser, AuthenticationMethod, Caller},
+    claims::SessionTokenClaims,
     fetch::{self, FetchError},
     headers::is_name,
-    session::{AuthenticatedUser, SessionTokenClaims},
     token,
     users::REMEMBERED_MAX,
 };

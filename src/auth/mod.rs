@@ -6,6 +6,7 @@
 
 mod api_key;
 mod caller;
+mod claims;
 mod combine;
 mod fetch;
 mod forwarded;

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     AuthenticationError,
     api_key::{ApiKeyAuth, ApiKeyHolder},
-    caller::{AuthenticationMethod, Caller},
+    caller::{AuthenticatedUser, AuthenticationMethod, Caller},
     combine::{anonymous, user},
     forwarded,
     gateway::{GatewayAuth, GatewayHeaders, GatewayIdentity},
@@ -22,7 +22,7 @@ use super::{
     issuer_keys::IssuerKeyCache,
     oidc::OidcAuth,
     request_credentials::{RequestCredentials, basic_password},
-    session::{AuthenticatedUser, SessionTokenAuth},
+    session::SessionTokenAuth,
     signed::{SignedHeaderAuth, SignedUser},
     token,
     users::UserCache,

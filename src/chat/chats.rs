@@ -13,11 +13,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::{
-    place::MessageRef,
-    teller::{ProgressFeed, ProgressReporter},
-};
-use crate::{auth::SessionToken, secret::Redactor};
+use crate::auth::SessionToken;
 
 /// The time limit of a line, including the wait for its turn.
 const LINE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,10 +32,10 @@ const ANSWER_BYTES_MAX: usize = 1 << 10;
 pub struct ChatClient {
     http: reqwest::Client,
     /// `…/api/v1/chats/`. All requests go to this URL.
-    base: Url,
-    tracker: TaskTracker,
+    pub(super) base: Url,
+    pub(super) tracker: TaskTracker,
     lines: Semaphore,
-    talks: Arc<Semaphore>,
+    pub(super) talks: Arc<Semaphore>,
     /// The errors that were already logged.
     told: Mutex<HashSet<DeliveryError>>,
 }
@@ -83,27 +79,6 @@ impl ChatClient {
             talks: Arc::new(Semaphore::new(TALKS_MAX)),
             told: Mutex::default(),
         })
-    }
-
-    /// Reports the progress of a tool call: what its [`ProgressFeed`] receives is sent to the chat with the
-    /// caller's own token. `None` while too many calls report progress.
-    pub fn follow(
-        self: &Arc<Self>,
-        place: &MessageRef,
-        token: SessionToken,
-        tool: &str,
-        redactor: &Redactor,
-    ) -> Option<ProgressFeed> {
-        let turn = Arc::clone(&self.talks).try_acquire_owned().ok()?;
-        let url = format!("{}/messages/{}/event", place.chat, place.message);
-        let url = self.base.join(&url).ok()?;
-        let (talk, followed) = ProgressFeed::begin();
-        let teller = ProgressReporter::new(Arc::clone(self), (url, token), tool, redactor.clone());
-        self.tracker.spawn(async move {
-            teller.run(followed).await;
-            drop(turn);
-        });
-        Some(talk)
     }
 
     /// Sends a line to a chat.

@@ -11,6 +11,7 @@ use url::Url;
 use super::{
     chats::{ChatClient, DeliveryError},
     line::line,
+    place::MessageRef,
 };
 use crate::{
     auth::SessionToken,
@@ -70,6 +71,29 @@ pub(super) struct ProgressReporter {
 /// No line of this call can be delivered.
 #[derive(Debug, PartialEq, Eq)]
 struct UndeliverableError;
+
+impl ChatClient {
+    /// Reports the progress of a tool call: what its [`ProgressFeed`] receives is sent to the chat with the
+    /// caller's own token. `None` while too many calls report progress.
+    pub fn follow(
+        self: &Arc<Self>,
+        place: &MessageRef,
+        token: SessionToken,
+        tool: &str,
+        redactor: &Redactor,
+    ) -> Option<ProgressFeed> {
+        let turn = Arc::clone(&self.talks).try_acquire_owned().ok()?;
+        let url = format!("{}/messages/{}/event", place.chat, place.message);
+        let url = self.base.join(&url).ok()?;
+        let (talk, followed) = ProgressFeed::begin();
+        let teller = ProgressReporter::new(Arc::clone(self), (url, token), tool, redactor.clone());
+        self.tracker.spawn(async move {
+            teller.run(followed).await;
+            drop(turn);
+        });
+        Some(talk)
+    }
+}
 
 impl ProgressFeed {
     /// Starts with a call.

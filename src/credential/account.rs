@@ -15,7 +15,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::accounts::{AccountStore, RefreshPermit};
+use super::account_store::{AccountStore, RefreshPermit};
 use crate::{
     config::OAuthSettings,
     mcp::{

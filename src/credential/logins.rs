@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::{
-    accounts::AccountStore,
+    account_store::AccountStore,
     key::{EncryptionKeyError, EncryptionKeys},
     places, ticket,
 };

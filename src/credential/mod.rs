@@ -5,6 +5,7 @@
 //! database. All of them are stored encrypted with a key of an [`EncryptionKeys`].
 
 mod account;
+mod account_store;
 mod accounts;
 mod group_keys;
 mod key;

@@ -21,7 +21,7 @@ use super::{
     listener::{McpClientHandler, subscribe},
     openapi::OpenApiSession,
     process::{LastOutput, ServerProcess},
-    session::{ServerConnection, ServerInfo, ServerSession},
+    session::{DetectedProtocol, ServerConnection, ServerInfo, ServerSession},
     sse,
     stdio::StdioTransport,
     unasked::{AnswerLimits, UnsolicitedMessages},
@@ -32,16 +32,6 @@ use crate::{
     name::BridgeName,
     secret::Redactor,
 };
-
-/// What a connect found out about a server, so that the next connect need not try again. The lifecycle is a
-/// property of the server, not of the connection (MCP 2026-07-28, versioning).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DetectedProtocol {
-    /// The server speaks `server/discover`, not `initialize`.
-    pub is_modern: bool,
-    /// The URL speaks the deprecated HTTP+SSE transport.
-    pub is_sse: bool,
-}
 
 /// The settings that all connects of a bridge share.
 #[derive(Debug, Clone)]

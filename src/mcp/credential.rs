@@ -7,28 +7,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION};
 use reqwest::{RequestBuilder, Response};
 
 use super::{
+    error::TokenError,
     http::{TransportError, send},
     oauth,
 };
 use crate::secret::Secret;
-
-/// Why the bridge has no token for a request.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// A login is required: the user has not logged in yet, or the login has expired.
-    #[error("{0}")]
-    NeedsLogin(String),
-    /// The token is valid but lacks scopes for this call (RFC 6750 `insufficient_scope`). The user has to log
-    /// in again for these scopes.
-    #[error("{0}")]
-    NeedsScope(String),
-    /// The server issues no token and a login cannot help: its settings are wrong.
-    #[error("{0}")]
-    Refused(String),
-    /// A retry may succeed: the token endpoint or the database does not answer.
-    #[error("{0}")]
-    Unavailable(String),
-}
 
 /// The credential that a session presents to its server. All sessions of one account share one value, so that
 /// a refresh happens only once.

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::credential::TokenError;
-
 use crate::error_code::ErrorCode;
 
 /// Why a connect failed. `Display` becomes the reason of the status in lists and on the admin page.
@@ -141,6 +139,24 @@ impl CallError {
             Self::Http(..) | Self::Protocol(_) => ErrorCode::UpstreamError,
         }
     }
+}
+
+/// Why the bridge has no token for a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// A login is required: the user has not logged in yet, or the login has expired.
+    #[error("{0}")]
+    NeedsLogin(String),
+    /// The token is valid but lacks scopes for this call (RFC 6750 `insufficient_scope`). The user has to log
+    /// in again for these scopes.
+    #[error("{0}")]
+    NeedsScope(String),
+    /// The server issues no token and a login cannot help: its settings are wrong.
+    #[error("{0}")]
+    Refused(String),
+    /// A retry may succeed: the token endpoint or the database does not answer.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 /// Names what the server refused: the call if it explained a 403, the credentials otherwise.

@@ -14,30 +14,6 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// Builds a client for an address that the operator did not write. It does not connect to private addresses,
-/// unless `own`, the operator's address of that server, is private too.
-pub fn guarded_client(
-    own: &Url,
-    endpoint: &Url,
-    private_network: bool,
-) -> Result<reqwest::Client, ClientBuildError> {
-    let guard = AddressGuard::new(own, private_network);
-    guard.check(endpoint)?;
-    let client = super::http::client_builder().dns_resolver(Arc::new(guard));
-    Ok(client.build()?)
-}
-
-/// Why such a client cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientBuildError {
-    /// The address must not be called.
-    #[error(transparent)]
-    Forbidden(#[from] PrivateAddressError),
-    /// The system's certificates cannot be read.
-    #[error("no HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
-}
-
 /// Decides which addresses may be called.
 #[derive(Debug, Clone)]
 pub struct AddressGuard {

@@ -35,18 +35,17 @@ mod unasked;
 mod watched;
 mod weight;
 
-pub use connect::{DetectedProtocol, ServerConnector};
-pub use credential::{AuthorizedClient, TokenError, TokenSource};
+pub use connect::ServerConnector;
+pub use credential::{AuthorizedClient, TokenSource};
 pub use demo::demo_server;
-pub use error::{CallError, ConnectError};
-pub use guard::guarded_client;
+pub use error::{CallError, ConnectError, TokenError};
 #[cfg(fuzzing)]
 pub use http::frames_of;
-pub use http::{http_client, install_tls};
+pub use http::{guarded_client, http_client, install_tls};
 #[cfg(fuzzing)]
 pub use inbox::{STDIO_KEPT_MAX, stdio_of};
 pub use process::LastOutput;
 pub use progress::{ProgressMessage, ProgressSink};
-pub use session::{ServerInfo, ServerSession};
+pub use session::{DetectedProtocol, ServerInfo, ServerSession};
 pub use unasked::AnswerLimits;
 pub use weight::lighten;

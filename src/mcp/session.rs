@@ -16,7 +16,6 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    connect::DetectedProtocol,
     decode::raw_result,
     error::{CallError, ConnectError},
     http::{self as transport, CallHeaders},
@@ -27,6 +26,16 @@ use super::{
     unasked::UnsolicitedMessages,
 };
 use crate::{name::ToolName, secret::Redactor};
+
+/// What a connect found out about a server, so that the next connect need not try again. The lifecycle is a
+/// property of the server, not of the connection (MCP 2026-07-28, versioning).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DetectedProtocol {
+    /// The server speaks `server/discover`, not `initialize`.
+    pub is_modern: bool,
+    /// The URL speaks the deprecated HTTP+SSE transport.
+    pub is_sse: bool,
+}
 
 /// What a server reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -15,7 +15,7 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
-use super::count;
+use super::script;
 use crate::config;
 
 /// The timeout of a request. A call waits for it.
@@ -66,7 +66,7 @@ impl RedisClient {
         Ok(Self {
             client,
             prefix: config.prefix.clone(),
-            script: Script::new(count::SCRIPT),
+            script: Script::new(script::SCRIPT),
             connection: ArcSwapOption::empty(),
             start: Instant::now(),
             away_until: AtomicU64::new(0),

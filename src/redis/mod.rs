@@ -5,6 +5,7 @@
 mod client;
 mod count;
 mod revoked;
+mod script;
 
 #[cfg(test)]
 mod tests;

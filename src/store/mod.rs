@@ -24,9 +24,9 @@ mod record;
 mod rows;
 mod run;
 mod seed;
+mod table_copy;
 
 pub use accounts::{AccountKey, RefreshClaim};
-pub use copies::TableCopy;
 pub use directory::{DirectoryUser, UserDirectory};
 pub use error::StoreError;
 pub use files::{FileBounds, FileOwner, FileRow};
@@ -34,6 +34,7 @@ pub use group_keys::{EndpointRow, GroupKeyName, GroupKeyRow};
 pub use open::{Store, StoreHealth};
 pub use record::{CallFilter, CallRecord, ChangeFilter, ChangeRecord};
 pub use rows::{ChangeActor, GrantRow, GroupRow, KeyRow, MemberRow, UserRow};
+pub use table_copy::TableCopy;
 
 #[cfg(test)]
 pub mod testing;

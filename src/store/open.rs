@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     StoreError,
-    copies::TableCopy,
     pool::{DatabasePool, DatabaseTarget, DatabaseTransaction},
+    table_copy::TableCopy,
 };
 use crate::config::DatabaseSettings;
 

@@ -8,13 +8,17 @@ use hkdf::Hkdf;
 use secrecy::zeroize::Zeroizing;
 use sha2::Sha256;
 
-use super::{ID, NONCE};
 use crate::secret::Secret;
 
 /// The purpose of the encryption key. Another purpose gives another key from the same text.
 const DOMAIN_KEY: &[u8] = b"mcp-bridge vault 1: key of XChaCha20-Poly1305";
 /// The purpose of the key's ID. The ID is stored in plain text and reveals nothing about the key.
 const DOMAIN_ID: &[u8] = b"mcp-bridge vault 1: id";
+
+/// The length of a key's ID in bytes.
+pub(super) const ID: usize = 8;
+/// The length of a nonce in bytes: long enough to be chosen at random on every replica.
+pub(super) const NONCE: usize = 24;
 
 /// A key and its ID.
 #[derive(Clone)]

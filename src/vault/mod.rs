@@ -14,14 +14,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::zeroize::Zeroizing;
 
 use crate::secret::Secret;
-use key::VaultKey;
+use key::{ID, NONCE, VaultKey};
 
 /// The first byte of a sealed text.
 const VERSION: u8 = 1;
-/// The length of a key's ID in bytes.
-const ID: usize = 8;
-/// The length of a nonce in bytes: long enough to be chosen at random on every replica.
-const NONCE: usize = 24;
 
 /// The current key and earlier ones.
 #[derive(Clone)]

@@ -1,6 +1,8 @@
 //! House rules that rustc and clippy cannot check.
 
+mod code;
 mod layers;
+mod loops;
 mod names;
 mod pages;
 

@@ -10,8 +10,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     AccessControl, AccessRule, Permissions,
-    gather::GroupSettings,
     policy::AccessPolicy,
+    settings::GroupSettings,
     view::{CallerMembership, GroupSource},
 };
 use crate::{

@@ -4,7 +4,7 @@ use axum::{Json, Router, extract::State, http::StatusCode, middleware::Next, rou
 use serde_json::json;
 
 use super::{
-    super::{introspection::IntrospectionClient, session::SessionTokenClaims},
+    super::{claims::SessionTokenClaims, introspection::IntrospectionClient},
     *,
 };
 use crate::config::GatewaySettings;

@@ -1,13 +1,14 @@
-//! `envFile`: imports the variables of the file that a server of another client names.
+//! [`EnvFileFolders`]: finds and reads the file of variables that a server of another client names.
 
-use std::path::{Path, PathBuf};
-
-use super::{
-    importer::ConfigImporter,
-    table::ImportedBridge,
-    text::{line, plain},
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
 };
-use crate::config::{clients::SpannedValue, is_variable, looks_secret, read_env_file, variable_of};
+
+use crate::{
+    config::{Diagnostic, read_env_file},
+    secret::Secret,
+};
 
 /// The prefixes with which clients write the project folder and the home folder in a path.
 const FOLDERS: [(&str, BaseFolder); 6] = [
@@ -64,64 +65,17 @@ impl EnvFileFolders {
         };
         (!path.to_string_lossy().contains("${")).then_some(path)
     }
-}
 
-impl ConfigImporter {
-    /// Imports the variables of the file that `envFile` names, except those that `env` has. Returns whether the file
-    /// could be read. A note names each variable that is left out.
-    pub(super) fn env_file(
-        &mut self,
-        table: &mut ImportedBridge<'_>,
-        named: &SpannedValue,
-        own: &[&str],
-    ) -> bool {
-        let (Some(places), Some(text)) = (&self.places, named.text()) else {
-            return false;
-        };
-        let read = match places.path(text) {
+    /// Reads the variables of the file that a text names, with warnings about its lines. The error completes a
+    /// sentence about the file.
+    pub(super) fn read(
+        &self,
+        text: &str,
+    ) -> Result<(BTreeMap<String, Secret>, Vec<Diagnostic>), String> {
+        match self.path(text) {
             Some(path) => read_env_file(&path),
             None => Err("names a folder that `mcp-bridge import` does not know".to_owned()),
-        };
-        let (variables, warnings) = match read {
-            Ok(read) => read,
-            Err(problem) => {
-                self.notes.push(format!(
-                    "the `envFile` {} of `{}` {problem}; its variables are missing",
-                    plain(text),
-                    table.bridge
-                ));
-                return false;
-            }
-        };
-        self.notes
-            .extend(warnings.iter().map(|warning| warning.message.clone()));
-        line(
-            &mut table.comments,
-            &format!("# `env` includes the variables of {}", plain(text)),
-        );
-        for (name, value) in variables {
-            if own.contains(&name.as_str()) {
-                continue;
-            }
-            let text = value.expose();
-            let is_kept = !text.trim().is_empty() && !text.contains(['\n', '\r', '\0']);
-            let written = if is_kept {
-                let wanted = is_variable(&name).then(|| name.clone());
-                let long = variable_of(&format!("{}_{name}", table.bridge));
-                let variable = self.keep(wanted, &long, text);
-                format!("${{{variable}}}")
-            } else if looks_secret(&name) {
-                self.notes.push(format!(
-                    "`{name}` of `{}` is blank or has several lines, so it is left out",
-                    table.bridge
-                ));
-                continue;
-            } else {
-                text.replace("${", "$${")
-            };
-            table.entry("env", &name, &written, &[]);
         }
-        true
     }
 }
 

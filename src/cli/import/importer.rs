@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     env_file::EnvFileFolders,
+    place::{denied, place},
     table::ImportedBridge,
     text::{comment_of, key_of, line, plain, quote},
 };
@@ -150,9 +151,9 @@ pub(super) struct ConfigImporter {
     names: Vec<String>,
     variables: BTreeMap<String, Secret>,
     /// The folders of variable files, if these are read.
-    pub(super) places: Option<EnvFileFolders>,
+    places: Option<EnvFileFolders>,
     /// Notes for the operator.
-    pub(super) notes: Vec<String>,
+    notes: Vec<String>,
     /// The inputs of VS Code that appear next to a variable.
     inputs: Vec<String>,
 }
@@ -369,9 +370,62 @@ impl ConfigImporter {
         Some(format!("{scheme}${{{variable}}}"))
     }
 
+    /// Imports the variables of the file that `envFile` names, except those that `env` has. Returns whether the file
+    /// could be read. A note names each variable that is left out.
+    fn env_file(
+        &mut self,
+        table: &mut ImportedBridge<'_>,
+        named: &SpannedValue,
+        own: &[&str],
+    ) -> bool {
+        let (Some(places), Some(text)) = (&self.places, named.text()) else {
+            return false;
+        };
+        let (variables, warnings) = match places.read(text) {
+            Ok(read) => read,
+            Err(problem) => {
+                self.notes.push(format!(
+                    "the `envFile` {} of `{}` {problem}; its variables are missing",
+                    plain(text),
+                    table.bridge
+                ));
+                return false;
+            }
+        };
+        self.notes
+            .extend(warnings.iter().map(|warning| warning.message.clone()));
+        line(
+            &mut table.comments,
+            &format!("# `env` includes the variables of {}", plain(text)),
+        );
+        for (name, value) in variables {
+            if own.contains(&name.as_str()) {
+                continue;
+            }
+            let text = value.expose();
+            let is_kept = !text.trim().is_empty() && !text.contains(['\n', '\r', '\0']);
+            let written = if is_kept {
+                let wanted = is_variable(&name).then(|| name.clone());
+                let long = variable_of(&format!("{}_{name}", table.bridge));
+                let variable = self.keep(wanted, &long, text);
+                format!("${{{variable}}}")
+            } else if looks_secret(&name) {
+                self.notes.push(format!(
+                    "`{name}` of `{}` is blank or has several lines, so it is left out",
+                    table.bridge
+                ));
+                continue;
+            } else {
+                text.replace("${", "$${")
+            };
+            table.entry("env", &name, &written, &[]);
+        }
+        true
+    }
+
     /// Keeps a value for the environment under a name that no other value has: `wanted`, or `long`, or `long` with a
     /// number.
-    pub(super) fn keep(&mut self, wanted: Option<String>, long: &str, value: &str) -> String {
+    fn keep(&mut self, wanted: Option<String>, long: &str, value: &str) -> String {
         let numbered = (2..).map(|number| format!("{long}_{number}"));
         let candidates = wanted.into_iter().chain([long.to_owned()]).chain(numbered);
         let mut last = String::new();
@@ -387,83 +441,4 @@ impl ConfigImporter {
         }
         last
     }
-}
-
-/// Writes `tools_deny`. mcpo has two names for it; the camelCase name takes precedence even if its list is empty.
-fn denied<'f>(
-    table: &mut ImportedBridge<'_>,
-    fields: &BTreeMap<&'f str, &SpannedValue>,
-    done: &mut Vec<&'f str>,
-) {
-    let key = ["disabledTools", "disabled_tools"]
-        .into_iter()
-        .find(|key| fields.contains_key(key));
-    let names = key.and_then(|key| fields.get(key)?.list());
-    let globs = fields.get("tools_deny").and_then(|node| node.list());
-    if names.is_none() && globs.is_none() {
-        return;
-    }
-    done.extend(key.filter(|_| names.is_some()));
-    done.push("tools_deny");
-    table.denied(names.unwrap_or_default(), globs.unwrap_or_default());
-}
-
-/// Writes `command` or `url` by the rules of the loader. Returns true for `url`.
-fn place<'f>(
-    table: &mut ImportedBridge<'_>,
-    fields: &BTreeMap<&'f str, &SpannedValue>,
-    done: &mut Vec<&'f str>,
-) -> bool {
-    let text = |key: &str| fields.get(key)?.text().filter(|text| !text.is_empty());
-    let said = ["type", "transport"]
-        .into_iter()
-        .find_map(|key| Some((key, text(key)?)));
-    let kind = said.map(|(_, word)| word.to_lowercase().replace(['-', '_', ' '], ""));
-    let transport = match kind.as_deref() {
-        Some("sse") => Some("sse"),
-        Some("streamablehttp" | "http") => Some("streamable-http"),
-        Some("openapi") => Some("openapi"),
-        Some("auto") => Some("auto"),
-        _ => None,
-    };
-    let url = ["url", "httpUrl", "serverUrl"]
-        .into_iter()
-        .find_map(|key| Some((key, text(key)?)));
-    if let (Some((url_key, url)), true) = (url, transport.is_some() || said.is_none()) {
-        done.push(url_key);
-        table.has_place = true;
-        table.text("url", url);
-        let by_key = (url_key == "httpUrl").then_some("streamable-http");
-        if let Some(transport) = transport.or(by_key) {
-            table.line("transport", &quote(transport));
-        }
-        done.extend(said.map(|(key, _)| key));
-        return true;
-    }
-    if let Some(command) = text("command").filter(|_| transport.is_none()) {
-        done.push("command");
-        table.has_place = true;
-        table.text_in("command", command, table.own);
-        if let Some(args) = fields.get("args").and_then(|node| node.list()) {
-            done.push("args");
-            table.args(args);
-        }
-        table.line(
-            "inherit_env",
-            "true # as before; remove it to pass on only what `env` names",
-        );
-        if let Some(cwd) = text("cwd") {
-            done.push("cwd");
-            table.text("cwd", cwd);
-        } else if let Some(cwd) = fields
-            .get("options")
-            .and_then(|node| node.get("cwd")?.text())
-        {
-            table.text("cwd", cwd);
-        }
-        if said.is_some_and(|(_, word)| word == "stdio") {
-            done.extend(said.map(|(key, _)| key));
-        }
-    }
-    false
 }

@@ -5,6 +5,7 @@
 
 mod env_file;
 mod importer;
+mod place;
 mod run;
 mod table;
 mod text;

@@ -5,11 +5,11 @@
 //! example, sealed with a key that is missing), calls of the group are refused. They never fall
 //! back to the shared credentials.
 
+mod credentials;
 mod stored;
 mod table;
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,14 +20,16 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-pub use self::stored::{GroupKeyPutError, StoredGroupKey, put_group_key};
 use self::table::{GroupKeyEntry, GroupKeyTable};
+pub use self::{
+    credentials::GroupCredentials,
+    stored::{GroupKeyPutError, StoredGroupKey, put_group_key},
+};
 use super::EncryptionKeys;
 use crate::{
     name::BridgeName,
-    secret::{Redactor, Secret},
+    secret::Redactor,
     store::{GroupKeyRow, Store, StoreError},
 };
 
@@ -36,19 +38,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// When to retry after a read failed or found unusable keys.
 const AGAIN: Duration = Duration::from_secs(30);
-
-/// A group's own keys and endpoint for a bridge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupCredentials {
-    /// The group.
-    pub group: Arc<str>,
-    /// Changes with any field below. Sessions of an earlier revision are not reused.
-    pub revision: u64,
-    /// Its values for variables of the configuration.
-    pub values: BTreeMap<String, Secret>,
-    /// The URL that its calls go to instead of the configured one.
-    pub endpoint: Option<Url>,
-}
 
 /// Why the credentials for a call are unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

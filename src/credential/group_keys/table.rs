@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::GroupCredentials;
+use super::credentials::GroupCredentials;
 use crate::{
     credential::endpoint,
     secret::Secret,

@@ -5,6 +5,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::{
     credential::testing::{keyring, no_key},
+    secret::Secret,
     store::{ChangeActor, EndpointRow, GroupKeyName, testing::Base},
 };
 

@@ -9,7 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
-use super::super::{error::ConnectError, guard::OwnHostResolver};
+use super::super::{
+    error::ConnectError,
+    guard::{AddressGuard, OwnHostResolver, PrivateAddressError},
+};
 use crate::secret::Secret;
 
 /// The timeout of the TCP and TLS handshake.
@@ -45,6 +48,30 @@ pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
     client_builder()
         .dns_resolver(Arc::new(OwnHostResolver))
         .build()
+}
+
+/// Builds a client for an address that the operator did not write. It does not connect to private addresses,
+/// unless `own`, the operator's address of that server, is private too.
+pub fn guarded_client(
+    own: &Url,
+    endpoint: &Url,
+    private_network: bool,
+) -> Result<reqwest::Client, ClientBuildError> {
+    let guard = AddressGuard::new(own, private_network);
+    guard.check(endpoint)?;
+    let client = client_builder().dns_resolver(Arc::new(guard));
+    Ok(client.build()?)
+}
+
+/// Why such a client cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientBuildError {
+    /// The address must not be called.
+    #[error(transparent)]
+    Forbidden(#[from] PrivateAddressError),
+    /// The system's certificates cannot be read.
+    #[error("no HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
 }
 
 /// The settings that all clients share.

@@ -16,9 +16,8 @@ use rmcp::{
 use serde_json::Value;
 
 use super::super::{
-    credential::TokenError,
     decode::{TOO_LARGE, UNREADABLE},
-    error::{CallError, ConnectError},
+    error::{CallError, ConnectError, TokenError},
 };
 
 /// The maximum number of versions that are read from an error.

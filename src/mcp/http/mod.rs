@@ -22,7 +22,7 @@ use rmcp::transport::{
     streamable_http_client::StreamableHttpClientTransportConfig,
 };
 
-pub use client::{http_client, install_tls};
+pub use client::{guarded_client, http_client, install_tls};
 pub use endpoint::HttpEndpoint;
 pub use failure::{LastTransportError, call_error, connect_error, unsent};
 
@@ -32,7 +32,7 @@ pub(super) use body::{
     BodyKind, REFUSAL_BYTES_MAX, content_type, json_rpc_error, read, read_refusal, refused_by_body,
     refused_by_head, refused_by_status,
 };
-pub(super) use client::{client_builder, header_map, join_same_origin};
+pub(super) use client::{header_map, join_same_origin};
 #[cfg(fuzzing)]
 pub use events::frames_of;
 pub(super) use events::{StreamItem, frames};

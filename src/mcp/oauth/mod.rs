@@ -10,6 +10,7 @@ mod error;
 mod exchange;
 mod flow;
 mod form;
+mod parameters;
 mod registration;
 mod traffic;
 
@@ -17,4 +18,5 @@ pub use account::{ClientRegistration, ImportedLogin, OAuthAccount, PendingAuthor
 pub use challenge::{challenges, lacking};
 pub use ends::{adopt, revoke};
 pub use error::{OAuthError, RESOURCE_HINT};
-pub use flow::{LoginParameters, begin, client_credentials, finish, refresh};
+pub use flow::{begin, client_credentials, finish, refresh};
+pub use parameters::LoginParameters;

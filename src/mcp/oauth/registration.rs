@@ -11,7 +11,7 @@ use super::{
     account::{AUTH_METHODS, ClientRegistration},
     answer,
     error::{OAuthError, OAuthRefusal},
-    flow::LoginParameters,
+    parameters::LoginParameters,
     traffic::{OAuthFlowClient, is_loopback, place},
 };
 use crate::config::TokenAuthMethod;

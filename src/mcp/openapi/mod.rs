@@ -18,6 +18,7 @@ mod naming;
 mod operation;
 mod parameter;
 mod payload;
+mod refusal;
 mod request;
 mod schema;
 mod session;

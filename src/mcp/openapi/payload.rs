@@ -16,7 +16,7 @@ use url::form_urlencoded;
 use super::{
     body::{BODY, BodyFieldsFormat, MultipartField, RequestBody, WholeBodyFormat},
     parameter::ParameterStyle,
-    request::invalid,
+    refusal::invalid,
     value::{pairs, scalar},
 };
 use crate::mcp::error::CallError;

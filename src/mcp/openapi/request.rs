@@ -12,6 +12,7 @@ use super::{
     operation::{PathPiece, ServiceOperation},
     parameter::ParameterLocation,
     payload,
+    refusal::invalid,
     value::{flat, pairs, segment},
 };
 use crate::mcp::error::CallError;
@@ -26,9 +27,6 @@ const COOKIE_VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'=')
     .remove(b'/')
     .remove(b'+');
-
-/// JSON-RPC's code for invalid arguments.
-const INVALID_PARAMS: i64 = -32_602;
 
 /// A request, ready to send.
 #[derive(Debug)]
@@ -138,13 +136,4 @@ fn address(
     url.set_path(&path);
     url.set_fragment(None);
     Ok(url)
-}
-
-/// The error for an invalid argument.
-pub fn invalid(message: String) -> CallError {
-    CallError::Rpc {
-        code: INVALID_PARAMS,
-        message,
-        data: None,
-    }
 }

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::{
-    plan::{ArgumentPlan, NodeId},
-    refusal::ValidationDetail,
+    detail::ValidationDetail,
+    node::NodeId,
+    plan::ArgumentPlan,
     strays::{self, UnknownProperty},
     types::ValueTypeSet,
 };

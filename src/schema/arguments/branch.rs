@@ -9,7 +9,8 @@ use crate::schema::meter::charge;
 
 use super::{
     counted::{MeteredJson, MeteredValue},
-    plan::{ArgumentPlan, NodeId},
+    node::NodeId,
+    plan::ArgumentPlan,
     repair,
     types::ValueTypeSet,
 };

@@ -4,7 +4,7 @@
 use serde_json::{Number, Value};
 
 use super::{
-    body,
+    digits,
     types::{ValueTypeSet, same},
 };
 use crate::json;
@@ -127,7 +127,7 @@ fn parse(value: &Value) -> Option<Value> {
 fn parse_text(text: &str) -> Option<Value> {
     let is_container = text.trim_start().starts_with(['[', '{'])
         && json::values_at_most(text.as_bytes()) <= TEXT_VALUES_MAX;
-    (is_container && body::inexact(text).is_empty())
+    (is_container && digits::inexact(text).is_empty())
         .then(|| serde_json::from_str(text).ok())
         .flatten()
 }

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{
     advice::{in_words, place},
-    refusal::{ArgumentError, ValidationDetail},
+    detail::ValidationDetail,
+    refusal::ArgumentError,
 };
 
 /// How much of what was sent is repeated, in characters of JSON.

@@ -10,16 +10,21 @@
 mod advice;
 mod body;
 mod branch;
+mod compile;
 mod counted;
+mod detail;
 mod digits;
 mod lax;
 mod lines;
+mod node;
 mod paths;
 mod patterns;
 mod plan;
 mod reach;
+mod reference;
 mod refusal;
 mod rename;
+mod renaming;
 mod repair;
 mod settle;
 mod strays;
@@ -34,9 +39,9 @@ use serde_json::{Map, Value};
 use self::{
     body::ParsedArguments,
     counted::{MeteredJson, MeteredValue},
+    detail::ValidationDetail,
     plan::ArgumentPlan,
-    refusal::ValidationDetail,
-    rename::ArgumentRenaming,
+    renaming::ArgumentRenaming,
     settle::ArgumentRepair,
 };
 use super::{
@@ -168,7 +173,7 @@ impl ArgumentSchema {
         let repaired = repair::repair(&loosened, warnings)?;
         let mut plan = ArgumentPlan::compile(repaired.schema, repaired.draft, warnings);
         plan.helps = habits.helps;
-        plan.renaming = ArgumentRenaming::new(names, &plan);
+        plan.renaming = ArgumentRenaming::new(names, plan.nodes());
         Some(Self {
             takes_wrapper: plan.has_property(WRAPPER),
             plan,
@@ -275,7 +280,7 @@ impl ArgumentSchema {
             let details: Vec<ValidationDetail> = refused
                 .map(|stray| {
                     let input = sent.pointer(&stray.pointer()).unwrap_or(&Value::Null);
-                    ValidationDetail::stray(&stray, input)
+                    ValidationDetail::stray(&stray, advice::of_stray(&stray), input)
                 })
                 .collect();
             if !details.is_empty() {
@@ -294,7 +299,7 @@ impl ArgumentSchema {
         if let Some(object) = sent.as_str().and_then(lax::parse_object) {
             sent = object;
         }
-        self.plan.renaming.restore(&self.plan, 0, &mut sent);
+        rename::restore(&self.plan, 0, &mut sent);
         Ok(sent)
     }
 
@@ -410,7 +415,7 @@ impl ArgumentSchema {
         {
             value = object;
         }
-        self.plan.renaming.restore(&self.plan, 0, &mut value);
+        rename::restore(&self.plan, 0, &mut value);
         // Only a default can make valid arguments invalid.
         let spare = self.plan.defaults_may_conflict().then(|| value.clone());
         let mut settle = ArgumentRepair::new(&self.plan, true);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::repair::pointer_of;
+use super::reference::pointer_of;
 use crate::schema::meter::charge;
 
 /// The maximum number of such paths from a schema with an `unevaluated` keyword.

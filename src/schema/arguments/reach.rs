@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::plan::{ArgumentPlan, NodeId};
+use super::{node::NodeId, plan::ArgumentPlan};
 use crate::schema::meter::charge;
 
 impl ArgumentPlan {

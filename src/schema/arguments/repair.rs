@@ -6,13 +6,13 @@ use std::{
 };
 
 use jsonschema::{Draft, PatternOptions, Retrieve, ValidationOptions, Validator};
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::{
     counted::MeteredJson,
     paths::{PATHS_MAX, SchemaPathCounter},
     patterns,
+    reference::pointer_of,
     types::ValueTypeSet,
 };
 use crate::schema::meter::charge;
@@ -181,13 +181,6 @@ pub fn options(draft: Draft) -> ValidationOptions<'static, Arc<dyn Retrieve>, Me
         .without_content_encoding_support("base64")
         .without_content_media_type_support("application/json")
         .with_pattern_options(patterns)
-}
-
-/// Returns the JSON pointer of a reference into its own document.
-pub fn pointer_of(reference: &str) -> Option<String> {
-    let fragment = reference.strip_prefix('#')?;
-    let pointer = percent_decode_str(fragment).decode_utf8().ok()?;
-    (pointer.is_empty() || pointer.starts_with('/')).then(|| pointer.into_owned())
 }
 
 /// Returns the dialect that `$schema` names.

@@ -11,7 +11,9 @@ use crate::{
 
 use super::{
     branch, lax,
-    plan::{ArgumentPlan, NodeId, PlanNode, PlanProperty, depth},
+    node::{NodeId, PlanNode, PlanProperty},
+    plan::{ArgumentPlan, depth},
+    rename,
     types::ValueTypeSet,
 };
 
@@ -96,7 +98,7 @@ impl<'p> ArgumentRepair<'p> {
                 .or_else(|| self.helped(node, value));
             // JSON in nested strings could become deeper than the limit.
             if let Some(mut new) = new.filter(|new| self.depth + depth(new) <= json::DEPTH_MAX) {
-                self.plan.renaming.restore(self.plan, id, &mut new);
+                rename::restore(self.plan, id, &mut new);
                 *value = new;
             }
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::plan::{ArgumentPlan, NodeId};
+use super::{node::NodeId, plan::ArgumentPlan};
 use crate::{near, schema::meter::charge};
 
 /// The maximum number of reported keys.

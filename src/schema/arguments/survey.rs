@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use crate::schema::meter::{charge, per};
 
 use super::{
-    plan::{NodeId, PlanNode, PlanProperty},
-    repair::pointer_of,
+    node::{NodeId, PlanNode, PlanProperty},
+    reference::pointer_of,
     types::ValueTypeSet,
 };
 

@@ -8,8 +8,8 @@ use jsonschema::{
 use serde_json::{Number, Value, json};
 
 use super::{
+    detail::{DETAILS_MAX, ValidationDetail, body},
     lax,
-    refusal::{DETAILS_MAX, ValidationDetail},
 };
 
 /// pydantic's error for a value that is not an object.
@@ -23,11 +23,6 @@ const CHOICES_MAX: usize = 50;
 
 /// A branch of a union: the position in the path, and the branch's name.
 type Mark = (usize, String);
-
-/// The start of every `loc`.
-pub fn body() -> Vec<Value> {
-    vec![Value::from("body")]
-}
 
 /// Returns the nesting depth of an error.
 pub fn depth(error: &ValidationError<'_>) -> usize {

@@ -20,7 +20,7 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-use super::{SpanCounters, sender::LastSendError};
+use super::{counters::SpanCounters, sender::LastSendError};
 use crate::secret::Redactor;
 
 /// Redacts spans and sends them. Logs once when sending fails, and once when it works again.

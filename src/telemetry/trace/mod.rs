@@ -5,6 +5,7 @@
 //! and logs are not sent to the collector. Without a configured collector there is no span, no
 //! task, and no thread.
 
+mod counters;
 mod exporter;
 mod sender;
 mod span;
@@ -26,8 +27,7 @@ use opentelemetry_sdk::{
 };
 pub use span::{CalledTool, RequestSpan};
 
-use self::{exporter::RedactingExporter, sender::SpanSender};
-use super::count::AtomicCounter;
+use self::{counters::SpanCounters, exporter::RedactingExporter, sender::SpanSender};
 use crate::{config::OtlpSettings, secret::Redactor};
 
 /// The timeout for sending a batch.
@@ -62,15 +62,6 @@ struct TracerState {
     tracer: SdkTracer,
     /// Counts sent and lost spans.
     sent: Arc<SpanCounters>,
-}
-
-/// Counts sent and lost spans.
-#[derive(Debug, Default)]
-pub struct SpanCounters {
-    /// Spans that the collector accepted.
-    pub taken: AtomicCounter,
-    /// Spans that were lost.
-    pub lost: AtomicCounter,
 }
 
 impl RequestTracer {
