@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::get_current_timestamp;
-use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    BRIDGES, DEV, GATEWAY, IDENTITY, SECRET, bearer, bridge, call, seen, send, setup, with_postgres,
+    BRIDGES, DEV, GATEWAY, IDENTITY, SECRET, bearer, bridge, call, seen, setup, with_postgres,
 };
 use crate::harness::{Issuer, OpenWebUi, Postgres, Setup, User, free_port, token, until};
 
@@ -72,13 +71,8 @@ async fn a_database_that_goes_away_or_stands_still_lets_nobody_in() {
     assert_eq!(call(&bridge, &alice).await.status, 200);
 
     // Away in the middle of a call: the call was let in and ends well.
-    let slow = send(
-        &bridge,
-        Method::POST,
-        "/one/slow",
-        &alice,
-        r#"{"seconds": 1}"#,
-    );
+    let caller = bridge.caller(&alice);
+    let slow = caller.call("one/slow", r#"{"seconds": 1}"#);
     let outage = async {
         until(async || seen(&bridge) == 2).await;
         database.shut_out().await;

@@ -1,7 +1,9 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
 mod bad_http;
+mod caller;
 mod chat_api;
+mod cli;
 mod collector;
 mod databases;
 mod issuer;
@@ -14,7 +16,9 @@ mod python;
 mod upstream;
 
 pub use bad_http::BadHttp;
+pub use caller::TestCaller;
 pub use chat_api::ChatApi;
+pub use cli::CliOutput;
 pub use collector::{Collector, Seen};
 pub use databases::{Postgres, redis_url};
 pub use issuer::Issuer;
@@ -66,6 +70,10 @@ struct Start {
     env: Vec<(String, String)>,
     /// Whether it gets nothing of our environment but PATH.
     is_alone: bool,
+    /// The key of an administrator.
+    admin_key: Option<String>,
+    /// The key that names users in headers.
+    forwarder_key: Option<String>,
     port: u16,
 }
 
@@ -85,6 +93,18 @@ impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text)
             .unwrap_or_else(|error| panic!("{error} in the answer {}", self.text))
+    }
+
+    /// The body as JSON, of an answer that must have status 200.
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self.json()
+    }
+
+    /// The status and the `code` of an error.
+    pub fn told(&self) -> (u16, String) {
+        (self.status, self.code())
     }
 
     /// A header as text; empty when absent.
@@ -125,6 +145,8 @@ impl Setup {
                 args: Vec::new(),
                 env: Vec::new(),
                 is_alone: false,
+                admin_key: None,
+                forwarder_key: None,
                 port,
             },
             dir: tempfile::tempdir().unwrap(),
@@ -155,6 +177,18 @@ impl Setup {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.start.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Sets a variable to the key of [`Bridge::as_admin`].
+    pub fn admin_key(mut self, name: &str, key: &str) -> Self {
+        self.start.admin_key = Some(key.to_owned());
+        self.env(name, key)
+    }
+
+    /// Sets a variable to the key of [`Bridge::as_user`].
+    pub fn forwarder_key(mut self, name: &str, key: &str) -> Self {
+        self.start.forwarder_key = Some(key.to_owned());
+        self.env(name, key)
     }
 
     /// Keeps our environment from it, PATH apart.
@@ -196,6 +230,13 @@ impl Setup {
     pub async fn ready(self) -> Bridge {
         let mut bridge = self.spawn();
         bridge.wait_for("/ready", |status| status == 200).await;
+        bridge
+    }
+
+    /// Starts it and waits until the admin API answers, which needs the database.
+    pub async fn with_database(self) -> Bridge {
+        let bridge = self.ready().await;
+        until(async || bridge.admin_api().get("/users").await.status == 200).await;
         bridge
     }
 
@@ -259,31 +300,6 @@ impl Bridge {
         self.start.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Starts another command of the program in the folder, with the same variables.
-    pub fn begin_command(&self, words: &[&str]) -> Child {
-        self.start
-            .command()
-            .args(["--config", "bridges.toml"])
-            .args(words)
-            .envs(self.start.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
-    }
-
-    /// Runs one to its end: exit code, standard output, standard error.
-    pub async fn command(&self, words: &[&str]) -> (i32, String, String) {
-        let output = self.begin_command(words).wait_with_output();
-        let output = timeout(PATIENCE, output).await.expect("it ends").unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let code = output.status.code().unwrap_or(-1);
-        (code, text(output.stdout), text(output.stderr))
-    }
-
     /// What it printed.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
@@ -343,12 +359,7 @@ impl Bridge {
 
     /// `GET /servers`, the entry of one bridge.
     pub async fn server(&self, name: &str) -> Value {
-        let list = self.get("/servers").await.json();
-        let servers = list["servers"].as_array().unwrap();
-        let found = servers.iter().find(|server| server["id"] == name);
-        found
-            .unwrap_or_else(|| panic!("no bridge {name} in {list}"))
-            .clone()
+        entry(&self.get("/servers").await.json(), name)
     }
 
     /// Waits until a bridge has a status.
@@ -418,6 +429,15 @@ impl Bridge {
             .unwrap();
         status.code().unwrap_or(-1)
     }
+}
+
+/// The entry of a bridge in the answer of `GET /servers`.
+pub fn entry(list: &Value, name: &str) -> Value {
+    let mut servers = list["servers"].as_array().unwrap().iter();
+    let found = servers.find(|server| server["id"] == name);
+    found
+        .unwrap_or_else(|| panic!("no bridge {name} in {list}"))
+        .clone()
 }
 
 /// An HTTP client that follows nothing.

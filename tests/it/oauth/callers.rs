@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{ADMIN, WEBUI, admin, call, link_in, server, setup, until_status, whoami};
+use super::{ADMIN, WEBUI, call, link_in, server, setup, until_status, whoami};
 use crate::harness::{Browser, OAuthPeer, OpenWebUi, User, until};
 
 const ALICE: &str = "alice@example.org";
@@ -43,7 +42,7 @@ async fn each_caller_acts_with_their_own_account() {
     link_in(&carol);
     assert_eq!(server(&bridge, "mine").await["status"], "ready");
     // An API key is somebody too.
-    let key = admin(&bridge, Method::POST, "/mine/whoami").await;
+    let key = bridge.as_admin().post("/mine/whoami", "{}").await;
     link_in(&key);
     assert!(!key.text.contains(ADMIN));
 }
@@ -191,24 +190,15 @@ async fn whoever_disconnects_is_asked_again() {
     let link = link_in(&whoami(&bridge, ALICE, "mine").await);
     Browser::new().connect(&link, "alice-there").await;
     assert_eq!(whoami(&bridge, ALICE, "mine").await.status, 200);
-    let key = format!("Bearer {}", super::FORWARDER);
-    let headers = [
-        ("authorization", key.as_str()),
-        ("x-openwebui-user-email", ALICE),
-    ];
-    let list = bridge
-        .send(Method::GET, "/oauth", &headers, "")
-        .await
-        .json();
+    let alice = bridge.as_user(ALICE);
+    let list = alice.get("/oauth").await.json();
     let mine = list["bridges"]
         .as_array()
         .unwrap()
         .iter()
         .find(|it| it["bridge"] == "mine");
     assert_eq!(mine.unwrap()["connected"], true, "{list}");
-    let gone = bridge
-        .send(Method::DELETE, "/oauth/mine/connect", &headers, "")
-        .await;
+    let gone = alice.delete("/oauth/mine/connect", "").await;
     assert_eq!(gone.json()["status"], "disconnected", "{}", gone.text);
     link_in(&whoami(&bridge, ALICE, "mine").await);
 }
@@ -293,19 +283,14 @@ async fn a_caller_without_grant_gets_no_link() {
         (403, "forbidden")
     );
     assert!(!refused.text.contains("ticket"));
-    let key = format!("Bearer {}", super::FORWARDER);
-    let headers = [
-        ("authorization", key.as_str()),
-        ("x-openwebui-user-email", ALICE),
-        ("content-type", "application/json"),
-    ];
+    let alice = bridge.as_user(ALICE);
     for (path, code) in [
         ("/oauth/other/connect", "forbidden"),
         ("/oauth/team/connect", "forbidden"),
         ("/oauth/demo/connect", "no_login_here"),
         ("/oauth/nobody/connect", "not_found"),
     ] {
-        let answer = bridge.send(Method::POST, path, &headers, "{}").await;
+        let answer = alice.post(path, "{}").await;
         assert_eq!(answer.code(), code, "{path} {}", answer.text);
     }
     let answer = bridge.post("/oauth/mine/connect", "{}").await;

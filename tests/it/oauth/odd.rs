@@ -53,8 +53,8 @@ async fn bridge(odd: &OddOAuth, rows: &[(&str, &str)], more: &str) -> Bridge {
          [access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = [{names}]\n{tables}"
     );
     Setup::toml(&text)
-        .env("OA_ADMIN", ADMIN)
-        .env("OA_FORWARDER", FORWARDER)
+        .admin_key("OA_ADMIN", ADMIN)
+        .forwarder_key("OA_FORWARDER", FORWARDER)
         .env("OA_SEAL", SEAL)
         .env("OA_SECRET", "sek+/=")
         .ready()
