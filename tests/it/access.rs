@@ -255,10 +255,7 @@ async fn lists_hold_what_their_reader_may_use() {
     assert_eq!(own["tools"][0]["name"], "echo");
     assert_eq!(own["tools"][1]["name"], "calls");
     let refused = keyed(&bridge, "pm").get("/good").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (403, "forbidden")
-    );
+    refused.assert_error(403, "forbidden");
 }
 
 #[tokio::test]
@@ -418,15 +415,9 @@ async fn a_running_bridge_obeys_the_command_line_at_once() {
         (vec!["key", "revoke", "dev"], "is in the configuration"),
         (vec!["key", "add", "dev"], "already"),
     ] {
-        let CliOutput {
-            code,
-            stdout,
-            stderr,
-        } = access(&bridge, &words).await;
-        assert!(
-            code == 1 && stdout.is_empty() && stderr.contains(says),
-            "{words:?}: {stdout}{stderr}"
-        );
+        let did = access(&bridge, &words).await;
+        let is_refused = did.code == 1 && did.stdout.is_empty() && did.stderr.contains(says);
+        assert!(is_refused, "{words:?}: {did:?}");
     }
 }
 
@@ -517,20 +508,17 @@ async fn health_says_how_the_database_stands() {
     assert_eq!(health.json()["status"], "degraded");
     assert_eq!(health.json()["database"], "disconnected");
     assert_eq!(bridge.get("/ready").await.status, 503);
-    let answer = keyed(&bridge, "dev").post("/good/echo", HI).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "store_unavailable")
-    );
+    let answer = keyed(&bridge, "dev").call("good/echo", HI).await;
+    answer.assert_error(503, "store_unavailable");
     assert_eq!(answer.header("retry-after"), "5");
     // Whoever needs no table does not wait for one.
-    until(async || keyed(&bridge, "root").post("/good/echo", HI).await.status == 200).await;
+    until(async || keyed(&bridge, "root").call("good/echo", HI).await.status == 200).await;
 }
 
 #[tokio::test]
 async fn limits_change_without_a_new_session() {
     let bridge = team().await;
-    let pid = async || keyed(&bridge, "root").post("/good/pid", HI).await;
+    let pid = async || keyed(&bridge, "root").call("good/pid", HI).await;
     let before = pid().await.text;
     bridge.write(
         "bridges.toml",
@@ -545,7 +533,7 @@ async fn limits_change_without_a_new_session() {
     for _ in 0..3 {
         last = pid().await;
     }
-    assert_eq!((last.status, last.code().as_str()), (429, "rate_limited"));
+    last.assert_error(429, "rate_limited");
     assert!(last.header("retry-after").parse::<u64>().unwrap() > 0);
 }
 

@@ -84,16 +84,9 @@ async fn only_administrators_get_in() {
         let stranger = bridge.send(method.clone(), &whole, &[], "{}").await;
         assert_eq!(stranger.status, 401, "{method} {path}: {}", stranger.text);
         for key in [PLAIN, FORWARDER] {
-            let answer = bridge
-                .as_bearer(key)
-                .api()
-                .send(method.clone(), path, json!({}))
-                .await;
-            assert_eq!(
-                answer.told(),
-                (403, "forbidden".to_owned()),
-                "{method} {path}"
-            );
+            let caller = bridge.as_bearer(key).api();
+            let answer = caller.send(method.clone(), path, json!({})).await;
+            answer.assert_error(403, "forbidden");
         }
         if !method.is_safe() {
             for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
@@ -167,7 +160,8 @@ async fn what_is_granted_may_be_called_at_once_and_what_is_revoked_not() {
         let bridge = setup.with_database().await;
         let admin = bridge.admin_api();
         let user = "Ann@Example.org";
-        let refused = bridge.as_user(user).post("/bad/echo", HI).await;
+        let ann = bridge.as_user(user);
+        let refused = ann.call("bad/echo", HI).await;
         assert_eq!(refused.status, 403, "{}", refused.text);
         let group = json!({ "group_name": "Ärzte & Co", "server_ids": ["bad", "bad", "nowhere"] });
         let made = admin.post("/groups", group).await.ok();
@@ -189,11 +183,8 @@ async fn what_is_granted_may_be_called_at_once_and_what_is_revoked_not() {
                 })
             );
         }
-        assert_eq!(bridge.as_user(user).post("/bad/echo", HI).await.status, 200);
-        assert_eq!(
-            bridge.as_user(user).post("/other/echo", HI).await.status,
-            403
-        );
+        assert_eq!(ann.call("bad/echo", HI).await.status, 200);
+        assert_eq!(ann.call("other/echo", HI).await.status, 403);
         assert_eq!(bridge.calls("record").len(), 1);
 
         let path = "/groups/%C3%84rzte%20%26%20Co";
@@ -208,20 +199,14 @@ async fn what_is_granted_may_be_called_at_once_and_what_is_revoked_not() {
         );
         let other = json!({ "server_ids": ["other"] });
         assert_eq!(admin.put(path, other).await.ok()["status"], "updated");
-        assert_eq!(bridge.as_user(user).post("/bad/echo", HI).await.status, 403);
-        assert_eq!(
-            bridge.as_user(user).post("/other/echo", HI).await.status,
-            200
-        );
+        assert_eq!(ann.call("bad/echo", HI).await.status, 403);
+        assert_eq!(ann.call("other/echo", HI).await.status, 200);
         let gone = admin.delete(path, "").await.ok();
         assert_eq!(
             (&gone["users_removed"], &gone["servers_removed"]),
             (&json!(1), &json!(1))
         );
-        assert_eq!(
-            bridge.as_user(user).post("/other/echo", HI).await.status,
-            403
-        );
+        assert_eq!(ann.call("other/echo", HI).await.status, 403);
         assert_eq!(admin.get(path).await.status, 404);
         assert_eq!(bridge.calls("record").len(), 1, "no other call got through");
     }
@@ -230,28 +215,15 @@ async fn what_is_granted_may_be_called_at_once_and_what_is_revoked_not() {
 #[tokio::test]
 async fn grants_are_narrowed_to_tools() {
     let bridge = setup(TOML).with_database().await;
+    let ann = bridge.as_user("ann@example.org");
     let admin = bridge.admin_api();
     let member = json!({ "email": "ann@example.org", "group_name": "few" });
     admin.post("/users/groups", member).await.ok();
     let grant = json!({ "group": "few", "bridge": "bad", "tools": ["e*"] });
     let made = admin.post("/grants", grant).await.ok();
     assert_eq!(made["changed"], true);
-    assert_eq!(
-        bridge
-            .as_user("ann@example.org")
-            .post("/bad/echo", HI)
-            .await
-            .status,
-        200
-    );
-    assert_eq!(
-        bridge
-            .as_user("ann@example.org")
-            .post("/bad/pid", HI)
-            .await
-            .status,
-        403
-    );
+    assert_eq!(ann.call("bad/echo", HI).await.status, 200);
+    assert_eq!(ann.call("bad/pid", HI).await.status, 403);
     let grants = admin.get("/grants?group=few").await.ok();
     assert_eq!(
         grants,
@@ -274,25 +246,11 @@ async fn grants_are_narrowed_to_tools() {
         let gone = admin.delete("/grants", other.clone()).await.ok();
         assert_eq!(gone["removed"], removed);
     }
-    assert_eq!(
-        bridge
-            .as_user("ann@example.org")
-            .post("/bad/echo", HI)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(ann.call("bad/echo", HI).await.status, 200);
     let all = json!({ "group": "few", "bridge": "bad" });
     let gone = admin.delete("/grants", all).await.ok();
     assert_eq!(gone["removed"], 1);
-    assert_eq!(
-        bridge
-            .as_user("ann@example.org")
-            .post("/bad/echo", HI)
-            .await
-            .status,
-        403
-    );
+    assert_eq!(ann.call("bad/echo", HI).await.status, 403);
 }
 
 #[tokio::test]
@@ -472,7 +430,7 @@ async fn a_key_is_shown_once_and_works_until_it_is_revoked() {
     let text = made["text"].as_str().unwrap().to_owned();
     assert!(text.starts_with("mcpb_") && text.len() > 40, "{text}");
     let again = admin.post("/keys", &new).await;
-    assert_eq!(again.told(), (409, "taken".to_owned()));
+    again.assert_error(409, "taken");
     let listed = admin.get("/keys").await;
     assert!(!listed.text.contains(&text));
     let keys = listed.json()["keys"].clone();
@@ -506,13 +464,10 @@ async fn calls_are_told_page_by_page_and_exported() {
     for _ in 0..3 {
         bridge
             .as_user("ann@example.org")
-            .post("/other/echo", HI)
+            .call("other/echo", HI)
             .await;
     }
-    bridge
-        .as_user("bob@example.org")
-        .post("/bad/echo", HI)
-        .await;
+    bridge.as_user("bob@example.org").call("bad/echo", HI).await;
     until(async || admin.get("/calls").await.ok()["count"] == 4).await;
     let all = admin.get("/calls").await.ok();
     let newest = &all["calls"][0];
@@ -675,10 +630,8 @@ async fn a_decision_is_explained() {
     let admin = bridge.admin_api();
     let member = json!({ "email": "ann@example.org", "group_name": "readers" });
     admin.post("/users/groups", member).await.ok();
-    let yes = admin
-        .get("/explain?user=Ann@Example.org&bridge=other&tool=echo")
-        .await
-        .ok();
+    let explained = async |query: &str| admin.get(&format!("/explain?{query}")).await.ok();
+    let yes = explained("user=Ann@Example.org&bridge=other&tool=echo").await;
     assert_eq!(
         yes,
         json!({
@@ -688,19 +641,13 @@ async fn a_decision_is_explained() {
             "bridge_status": "ready",
         })
     );
-    let no = admin
-        .get("/explain?user=nobody@example.org&bridge=other")
-        .await
-        .ok();
+    let no = explained("user=nobody@example.org&bridge=other").await;
     assert_eq!(
         (&no["allowed"], &no["rule"]),
         (&json!(false), &json!("no_grant"))
     );
     assert_eq!(no["allowing"], json!(["readers", "MCP-Admin"]));
-    let root = admin
-        .get("/explain?user=root@example.org&bridge=nowhere")
-        .await
-        .ok();
+    let root = explained("user=root@example.org&bridge=nowhere").await;
     assert_eq!(
         (&root["allowed"], &root["bridge_status"]),
         (&json!(true), &Value::Null)

@@ -384,7 +384,7 @@ async fn with_nothing_but_a_folder_in_the_environment_two_bridges_are_on() {
             || reason == format!("no user has logged in: mcp-bridge login {name}");
         assert!(is_told, "{name}: {reason}");
         let answer = bridge.post(&format!("/{name}/anything"), "{}").await;
-        assert_eq!((answer.status, answer.code()), (503, "disabled".to_owned()));
+        answer.assert_error(503, "disabled");
     }
     assert_eq!(on, ["demo", "filesystem"]);
     let listed = bridge

@@ -328,7 +328,7 @@ async fn no_chat_hears_of_the_call_of_another() {
     );
     let (_one, _two) = tokio::join!(
         talk(&bridge, "/good/notify", "quiet", mine),
-        bob.post("/good/notify", &another),
+        bob.call("good/notify", &another),
     );
     let lines = api.whole("quiet").await;
     assert!(

@@ -141,14 +141,8 @@ async fn a_tool_that_is_not_listed_is_told_alike() {
 #[tokio::test]
 async fn what_a_server_has_not_said_yet_is_not_guessed() {
     let bridge = team().await;
-    bridge
-        .admin_api()
-        .post(
-            "/grants",
-            json!({ "group": "readers", "bridge": "never", "read_only": true }),
-        )
-        .await
-        .ok();
+    let grant = json!({ "group": "readers", "bridge": "never", "read_only": true });
+    bridge.admin_api().post("/grants", grant).await.ok();
     let answer = explain(&bridge, "readers@example.org", "never", "get_x").await;
     let told = answer.json();
     assert_eq!(

@@ -118,7 +118,6 @@ async fn lists_name_the_transport_of_what_is_off_and_the_title() {
     assert_eq!(admin["bridges"][1]["transport"]["kind"], "url");
 }
 
-#[expect(clippy::too_many_lines, reason = "a list of routes")]
 #[tokio::test]
 async fn the_routes_of_the_python_proxy_answer_in_its_shapes() {
     let bridge = keyed(TOML).ready().await;
@@ -225,11 +224,7 @@ async fn sql_without_a_schema_reaches_the_tables_that_count() {
     let bridge = with_database(&database).ready().await;
     let served = async |key: &str| {
         let body = json!({"message": "hi"});
-        bridge
-            .as_bearer(key)
-            .post("/other/echo", &body)
-            .await
-            .status
+        bridge.as_bearer(key).call("other/echo", &body).await.status
     };
     assert_eq!(served(DEV).await, 403);
     // As the scripts of the Python proxy have it.
@@ -376,11 +371,8 @@ async fn a_refresh_drops_the_tools_of_dead_servers_where_it_is_asked_to() {
     assert_eq!(list["dropped"], json!(["mortal"]));
     assert!(!has_mortal(&list) && !is_published(&bridge).await, "{list}");
     // A call is told that it may come back.
-    let answer = admin.post("/mortal/get_time", json!({})).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "unavailable")
-    );
+    let answer = admin.call("mortal/get_time", json!({})).await;
+    answer.assert_error(503, "unavailable");
     bridge.write("alive", "");
     let list = refreshed(&bridge, "", &Value::Null).await;
     assert!(has_mortal(&list) && is_published(&bridge).await, "{list}");
@@ -389,10 +381,7 @@ async fn a_refresh_drops_the_tools_of_dead_servers_where_it_is_asked_to() {
     assert!(has_mortal(&list), "{list}");
     assert_eq!(list["dropped"], json!([]));
     let wrong = admin.post("/refresh", json!({"drop_dead": 1})).await;
-    assert_eq!(
-        (wrong.status, wrong.code().as_str()),
-        (422, "invalid_request")
-    );
+    wrong.assert_error(422, "invalid_request");
     let refused = bridge
         .as_bearer(DEV)
         .post("/refresh?drop_dead=true", "")

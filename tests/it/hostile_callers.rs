@@ -104,7 +104,7 @@ async fn slow_bodies_of_one_caller_leave_places_for_others_and_for_administrator
     sleep(Duration::from_millis(300)).await;
     others_are_served(&bridge, "slow bodies").await;
     let answer = call(&bridge, ALICE, "echo", HI).await;
-    assert_eq!((answer.status, answer.code().as_str()), (503, "busy"));
+    answer.assert_error(503, "busy");
     assert_eq!(answer.header("retry-after"), "1");
     assert!(answer.text.contains("one caller"), "{}", answer.text);
     drop(bodies);
@@ -118,12 +118,7 @@ async fn administrators_get_in_when_all_places_are_taken() {
     let _bodies = join_all((0..3).map(|_| slow_body(&bridge, ALICE))).await;
     sleep(Duration::from_millis(500)).await;
     let answer = call(&bridge, BOB, "echo", HI).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "busy"),
-        "{}",
-        answer.text
-    );
+    answer.assert_error(503, "busy");
     let table = [
         (Method::GET, "/admin/api/me"),
         (Method::GET, "/servers"),
@@ -148,7 +143,7 @@ async fn slow_calls_of_one_caller_leave_slots_and_queue_to_others() {
     // Six have a slot and six wait.
     for _ in 0..48 {
         let answer = hang.next().await.unwrap();
-        assert_eq!((answer.status, answer.code().as_str()), (503, "busy"));
+        answer.assert_error(503, "busy");
         assert!(answer.text.contains("one caller"), "{}", answer.text);
     }
     others_are_served(&bridge, "slow calls").await;

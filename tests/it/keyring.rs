@@ -234,10 +234,7 @@ async fn replicas_make_no_keys_of_their_own() {
         .admin_api()
         .post("/tenant-keys", &key("TOKEN", VALUE))
         .await;
-    assert_eq!(
-        (answer.status, answer.code()),
-        (503, "no_secret_key".to_owned())
-    );
+    answer.assert_error(503, "no_secret_key");
     assert!(
         answer
             .text

@@ -65,12 +65,7 @@ async fn fastmcp_with_one_account_for_everybody() {
     // The refusal of a refresh comes as 401 here.
     peer.revoke().await;
     let refused = whoami(&bridge, BOB, "team").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "needs_login"),
-        "{}",
-        refused.text
-    );
+    refused.assert_error(503, "needs_login");
     until_status(&bridge, "team", "needs_login").await;
     connect_team(&bridge).await;
     until_status(&bridge, "team", "ready").await;

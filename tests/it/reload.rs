@@ -141,10 +141,7 @@ async fn a_file_with_errors_changes_nothing_and_is_explained() {
     assert!(log.contains("did you mean `command`"), "{log}");
     assert_eq!(call().await.text, pid);
     let refused = team.post("/refresh", "").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (409, "invalid_config")
-    );
+    refused.assert_error(409, "invalid_config");
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(
         detail.contains("bridges.toml:7:1") && detail.contains("comand"),
@@ -390,11 +387,6 @@ async fn limits_apply_and_are_told_as_they_apply() {
     };
     let (slow, second) = tokio::join!(slow, second);
     assert_eq!(slow.status, 200, "{}", slow.text);
-    assert_eq!(
-        (second.status, second.code().as_str()),
-        (503, "busy"),
-        "{}",
-        second.text
-    );
+    second.assert_error(503, "busy");
     assert_eq!(pid(&bridge, "good").await, after);
 }

@@ -62,10 +62,12 @@ async fn replicas_that_start_at_once_migrate_once() {
 async fn a_change_at_one_replica_counts_at_the_other() {
     // The net under the notices is far away, so that only they can be what works.
     let (_database, first, second) = two("cache_ttl = '60s'").await;
+    let at_first = first.admin_api();
+    let at_second = second.admin_api();
     assert_eq!(echo(&second, User::Alice).await.status, 403);
     let grant = json!({ "group": "staff", "bridge": "one" });
 
-    first.admin_api().post("/grants", grant.clone()).await.ok();
+    at_first.post("/grants", grant.clone()).await.ok();
     assert_eq!(
         echo(&first, User::Alice).await.status,
         200,
@@ -74,7 +76,7 @@ async fn a_change_at_one_replica_counts_at_the_other() {
     let heard = becomes(&second, User::Alice, 200).await;
     assert!(heard < HEARD, "granted after {heard:?}");
 
-    first.admin_api().delete("/grants", grant).await.ok();
+    at_first.delete("/grants", grant).await.ok();
     assert_eq!(echo(&first, User::Alice).await.status, 403);
     let heard = becomes(&second, User::Alice, 403).await;
     assert!(heard < HEARD, "revoked after {heard:?}");
@@ -88,34 +90,14 @@ async fn a_change_at_one_replica_counts_at_the_other() {
 
     // Members; then a group by another name.
     let member = json!({ "email": "BOB@example.org", "group_name": "friends" });
-    second
-        .admin_api()
-        .post("/users/groups", member.clone())
-        .await
-        .ok();
-    second
-        .admin_api()
-        .post(
-            "/groups",
-            json!({ "group_name": "friends", "server_ids": ["one"] }),
-        )
-        .await
-        .ok();
+    at_second.post("/users/groups", member.clone()).await.ok();
+    let group = json!({ "group_name": "friends", "server_ids": ["one"] });
+    at_second.post("/groups", group).await.ok();
     let heard = becomes(&first, User::Bob, 200).await;
     assert!(heard < HEARD, "joined after {heard:?}");
-    second
-        .admin_api()
-        .delete("/users/groups", member)
-        .await
-        .ok();
-    second
-        .admin_api()
-        .post(
-            "/groups",
-            json!({ "group_name": "guests", "server_ids": ["one"] }),
-        )
-        .await
-        .ok();
+    at_second.delete("/users/groups", member).await.ok();
+    let group = json!({ "group_name": "guests", "server_ids": ["one"] });
+    at_second.post("/groups", group).await.ok();
     let heard = becomes(&first, User::Bob, 403).await;
     assert!(heard < HEARD, "left after {heard:?}");
 }
@@ -134,11 +116,9 @@ async fn a_change_by_plain_sql_counts_too() {
 #[tokio::test]
 async fn with_the_listener_cut_the_lifetime_of_the_cache_counts() {
     let (database, first, second) = two("cache_ttl = '2s'").await;
-    first
-        .admin_api()
-        .post("/grants", json!({ "group": "staff", "bridge": "one" }))
-        .await
-        .ok();
+    let at_first = first.admin_api();
+    let grant = json!({ "group": "staff", "bridge": "one" });
+    at_first.post("/grants", grant).await.ok();
     becomes(&second, User::Alice, 200).await;
     // Cut again and again while the grant goes: no notice can be relied on.
     let cut = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
@@ -156,11 +136,9 @@ async fn with_the_listener_cut_the_lifetime_of_the_cache_counts() {
 #[tokio::test]
 async fn an_outage_refuses_and_its_end_heals() {
     let (database, first, second) = two("cache_ttl = '1s'").await;
-    first
-        .admin_api()
-        .post("/grants", json!({ "group": "staff", "bridge": "one" }))
-        .await
-        .ok();
+    let at_first = first.admin_api();
+    let grant = json!({ "group": "staff", "bridge": "one" });
+    at_first.post("/grants", grant).await.ok();
     becomes(&second, User::Alice, 200).await;
 
     database.shut_out().await;
@@ -169,10 +147,7 @@ async fn an_outage_refuses_and_its_end_heals() {
         until(async || echo(bridge, User::Alice).await.status == 503).await;
         let began = Instant::now();
         let answer = echo(bridge, User::Alice).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (503, "store_unavailable")
-        );
+        answer.assert_error(503, "store_unavailable");
         assert!(!answer.header("retry-after").is_empty());
         assert!(
             began.elapsed() < Duration::from_secs(5),
@@ -236,12 +211,13 @@ async fn a_revoked_session_ends_within_the_lifetime_of_the_cache() {
 async fn what_was_revoked_stays_revoked_at_the_next_start() {
     let seeds = "[access.groups]\nstaff = ['one']\nsales = [{ bridge = 'one', tools = ['ec*'] }]\n";
     let (database, first, second) = two(seeds).await;
+    let at_first = first.admin_api();
     for user in [User::Alice, User::Bob] {
         assert_eq!(echo(&first, user).await.status, 200);
     }
     for group in ["staff", "sales"] {
         let grant = json!({ "group": group, "bridge": "one" });
-        let gone = first.admin_api().delete("/grants", grant).await.ok();
+        let gone = at_first.delete("/grants", grant).await.ok();
         assert_eq!(gone["removed"], 1, "two replicas sowed it once");
     }
     drop((first, second));

@@ -212,31 +212,28 @@ async fn administrators_of_one_workspace_stay_in_it() {
 #[tokio::test]
 async fn nothing_of_others_is_seen_or_taken_away() {
     let bridge = start().await;
+    let acme = bridge.as_bearer(ACME).api();
     let narrowed = json!({"group": "g", "bridge": "good", "tools": ["echo"]});
-    let made = bridge
-        .as_bearer(ACME)
-        .api()
-        .post("/grants", &narrowed)
-        .await;
+    let made = acme.post("/grants", &narrowed).await;
     made.ok();
     let key = json!({"name": "script", "groups": ["g"]});
-    let made = bridge.as_bearer(ACME).api().post("/keys", &key).await;
-    made.ok();
+    acme.post("/keys", &key).await.ok();
     // A whole grant counts everywhere, and stays.
     let whole = json!({"group": "readers", "bridge": "good"});
-    let gone = bridge.as_bearer(ACME).api().delete("/grants", &whole).await;
+    let gone = acme.delete("/grants", &whole).await;
     assert_eq!(gone.status, 422, "{}", gone.text);
     for (key, grants, has_key) in [(ACME, 2, true), (GLOBEX, 1, false), (ALL, 1, false)] {
-        let seen = bridge.as_bearer(key).api().get("/grants").await;
+        let admin = bridge.as_bearer(key).api();
+        let seen = admin.get("/grants").await;
         assert_eq!(seen.json()["count"], grants, "{key}: {}", seen.text);
-        let seen = bridge.as_bearer(key).api().get("/keys").await;
+        let seen = admin.get("/keys").await;
         assert_eq!(
             seen.text.contains("script"),
             has_key,
             "{key}: {}",
             seen.text
         );
-        let calls = bridge.as_bearer(key).api().get("/changes").await;
+        let calls = admin.get("/changes").await;
         assert_eq!(
             calls.text.contains("script"),
             has_key,
@@ -255,6 +252,7 @@ async fn nothing_of_others_is_seen_or_taken_away() {
 #[tokio::test]
 async fn names_that_read_as_something_else_are_refused() {
     let bridge = start().await;
+    let all = bridge.as_bearer(ALL).api();
     for name in [
         "boss@example.com",
         "bo\u{200b}t",
@@ -262,7 +260,7 @@ async fn names_that_read_as_something_else_are_refused() {
         "bot\u{2066}",
     ] {
         let key = json!({"name": name});
-        let answer = bridge.as_bearer(ALL).api().post("/keys", &key).await;
+        let answer = all.post("/keys", &key).await;
         assert_eq!(answer.status, 422, "{name:?}: {}", answer.text);
     }
     for name in [
@@ -284,7 +282,7 @@ async fn names_that_read_as_something_else_are_refused() {
             ("/keys", json!({"name": "bot", "groups": [name]})),
         ];
         for (path, body) in requests {
-            let answer = bridge.as_bearer(ALL).api().post(path, &body).await;
+            let answer = all.post(path, &body).await;
             assert!(
                 [400, 422].contains(&answer.status),
                 "{path} {name:?}: {}",

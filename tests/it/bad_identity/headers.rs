@@ -155,7 +155,7 @@ async fn headers_that_anybody_may_send_mean_nothing() {
         erin = and(erin, "x-user-admin", "true");
         erin = and(erin, "x-auth-source", "entra-token");
         let answer = call(&bridge, &erin).await;
-        assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"));
+        answer.assert_error(403, "forbidden");
         let answer = bridge.caller(&erin).get("/admin/api/users").await;
         assert_eq!(answer.status, 403, "{}", answer.text);
         for query in [

@@ -44,8 +44,7 @@ fn encoded(text: &str) -> String {
 async fn sql_is_text(bridge: &Bridge) {
     let grants = async || {
         let answer = bridge.admin_api().get("/grants").await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.json()["grants"].as_array().unwrap().clone()
+        answer.ok()["grants"].as_array().unwrap().clone()
     };
     let before = grants().await;
     assert_eq!(before.len(), 3);

@@ -102,9 +102,11 @@ impl Answer {
         self.json()
     }
 
-    /// The status and the `code` of an error.
-    pub fn told(&self) -> (u16, String) {
-        (self.status, self.code())
+    /// Fails unless it is an error with this status and `code`.
+    #[track_caller]
+    pub fn assert_error(&self, status: u16, code: &str) {
+        let told = (self.status, self.code());
+        assert_eq!(told, (status, code.to_owned()), "{}", self.text);
     }
 
     /// A header as text; empty when absent.
@@ -379,6 +381,25 @@ impl Bridge {
             assert!(Instant::now() < end, "still {server}\n{}", self.log());
             sleep(Duration::from_millis(25)).await;
         }
+    }
+
+    /// Waits until a bridge is down, and says why it is.
+    pub async fn until_down(&self, name: &str) -> String {
+        let is_down = |server: &Value| {
+            let has_reason = server["reason"].is_string();
+            has_reason && (server["status"] == "backing_off" || server["status"] == "failed")
+        };
+        let server = self.until_server(name, is_down).await;
+        server["reason"].as_str().unwrap().to_owned()
+    }
+
+    /// Fails unless `good`, which is `{bad good}`, answers a call in time.
+    pub async fn assert_good_answers(&self, within: Duration) {
+        let began = Instant::now();
+        let answer = self.post("/good/echo", r#"{"message": "hi"}"#).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, r#""hi""#));
+        let took = began.elapsed();
+        assert!(took < within, "{took:?}");
     }
 
     /// Waits until the merged document holds a path that starts like this.

@@ -42,7 +42,7 @@ async fn each_caller_acts_with_their_own_account() {
     link_in(&carol);
     assert_eq!(server(&bridge, "mine").await["status"], "ready");
     // An API key is somebody too.
-    let key = bridge.as_admin().post("/mine/whoami", "{}").await;
+    let key = bridge.as_admin().call("mine/whoami", "{}").await;
     link_in(&key);
     assert!(!key.text.contains(ADMIN));
 }
@@ -134,12 +134,7 @@ async fn sessions_are_bounded_and_idle_ones_end() {
         }
     );
     assert_eq!((first.status, second.status), (200, 200), "{}", first.text);
-    assert_eq!(
-        (third.status, third.code().as_str()),
-        (503, "busy"),
-        "{}",
-        third.text
-    );
+    third.assert_error(503, "busy");
     let called = whoami(&bridge, "carol@example.org", "few").await;
     assert_eq!(called.text, "\"c mcp:tools\"");
     until_status(&bridge, "few", "idle").await;
@@ -263,10 +258,7 @@ async fn who_may_not_call_again_has_nothing_asked_for() {
         link_in(&whoami(&bridge, ALICE, "mine").await);
     }
     let refused = whoami(&bridge, ALICE, "mine").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (429, "rate_limited")
-    );
+    refused.assert_error(429, "rate_limited");
 }
 
 #[tokio::test]
@@ -278,10 +270,7 @@ async fn a_caller_without_grant_gets_no_link() {
     );
     let bridge = setup(&peer, &more).ready().await;
     let refused = whoami(&bridge, ALICE, "other").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (403, "forbidden")
-    );
+    refused.assert_error(403, "forbidden");
     assert!(!refused.text.contains("ticket"));
     let alice = bridge.as_user(ALICE);
     for (path, code) in [

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{ADMIN, FORWARDER, SEAL, until_status};
+use super::{until_status, with_keys};
 use crate::harness::{Bridge, Browser, OAuthPeer, Setup, Upstream, is_alive, until};
 
 /// The patience of a caller.
@@ -14,15 +14,9 @@ const MOMENT: Duration = Duration::from_millis(700);
 const GROUPS: &[(&str, &str)] = &[("rita@example.org", "red"), ("bob@example.org", "blue")];
 
 fn setup(more: &str) -> Setup {
-    Setup::toml(&format!(
-        "[database]\nsecret_key = '${{OA_SEAL}}'\n\
-         [identity.keys.admin]\nkey = '${{OA_ADMIN}}'\ngroups = ['MCP-Admin']\n\
-         [identity.keys.forwarder]\nkey = '${{OA_FORWARDER}}'\nforwards = true\n\
-         [access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = ['child', 'own', 'far']\n{more}"
+    with_keys(&format!(
+        "[access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = ['child', 'own', 'far']\n{more}"
     ))
-    .admin_key("OA_ADMIN", ADMIN)
-    .forwarder_key("OA_FORWARDER", FORWARDER)
-    .env("OA_SEAL", SEAL)
 }
 
 async fn set_key(bridge: &Bridge, group: &str, server: &str, value: &str) {
@@ -47,12 +41,12 @@ async fn a_groups_key_comes_before_the_shared_one_in_a_child_of_its_own() {
     members(&bridge).await;
     set_key(&bridge, "red", "child", "the-key-of-red").await;
     let key = async |user: &str| {
-        let answer = bridge.as_user(user).post("/child/env", "{}").await;
+        let answer = bridge.as_user(user).call("child/env", "{}").await;
         answer.json()["KEY"].as_str().unwrap_or_default().to_owned()
     };
     until(async || key("rita@example.org").await == "***").await;
     // What it is nobody sees; that it is another, and that the children are two.
-    let pid = async |user: &str| bridge.as_user(user).post("/child/pid", "{}").await.text;
+    let pid = async |user: &str| bridge.as_user(user).call("child/pid", "{}").await.text;
     assert_ne!(pid("rita@example.org").await, pid("bob@example.org").await);
     assert_eq!(pid("carol@example.org").await, pid("bob@example.org").await);
     // Another key is another child.
@@ -71,12 +65,8 @@ async fn a_slow_server_comes_up_though_its_caller_hung_up() {
     let bridge = setup(more).ready().await;
     members(&bridge).await;
     set_key(&bridge, "red", "own", "the-key-of-red").await;
-    let call = async || {
-        bridge
-            .as_user("rita@example.org")
-            .post("/own/echo", "{}")
-            .await
-    };
+    let rita = bridge.as_user("rita@example.org");
+    let call = async || rita.call("own/echo", "{}").await;
     // The change of the key is heard of within a moment.
     until(async || tokio::time::timeout(MOMENT, call()).await.is_err()).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -101,7 +91,7 @@ async fn a_session_has_ended_before_the_changed_bridge_opens_another() {
     let pid = async || {
         let answer = bridge
             .as_user("rita@example.org")
-            .post("/own/pid", "{}")
+            .call("own/pid", "{}")
             .await;
         answer.text.trim_matches('"').parse::<u64>().unwrap_or(0)
     };
@@ -142,7 +132,7 @@ async fn bridge_knows_tools(bridge: &Bridge) {
     until(async || {
         bridge
             .as_user("rita@example.org")
-            .post("/own/nothing", "{}")
+            .call("own/nothing", "{}")
             .await;
         let path = bridge.dir.path().join("mcp-bridge.db-wal");
         let wal = std::fs::read(path).unwrap_or_default();
@@ -159,22 +149,15 @@ async fn a_bridge_of_groups_needs_no_shared_key_and_takes_none() {
         upstream.port
     );
     let bridge = setup(&more).ready().await;
+    let bob = bridge.as_user("bob@example.org");
     members(&bridge).await;
-    let refused = bridge
-        .as_user("bob@example.org")
-        .post("/own/headers", "{}")
-        .await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (403, "no_credential"),
-        "{}",
-        refused.text
-    );
+    let refused = bob.call("own/headers", "{}").await;
+    refused.assert_error(403, "no_credential");
     set_key(&bridge, "red", "own", "the-key-of-red").await;
     until(async || {
         bridge
             .as_user("rita@example.org")
-            .post("/own/headers", "{}")
+            .call("own/headers", "{}")
             .await
             .status
             == 200
@@ -182,10 +165,7 @@ async fn a_bridge_of_groups_needs_no_shared_key_and_takes_none() {
     .await;
     let shown = upstream.headers().await;
     assert_eq!(shown["x-own"], "the-key-of-red");
-    let refused = bridge
-        .as_user("bob@example.org")
-        .post("/own/headers", "{}")
-        .await;
+    let refused = bob.call("own/headers", "{}").await;
     assert_eq!(refused.status, 403, "{}", refused.text);
 }
 
@@ -197,18 +177,11 @@ async fn headers_go_on_by_name_and_never_what_is_meant_for_us() {
         upstream.port
     );
     let bridge = setup(&more).ready().await;
-    let sent = [
-        ("x-request-source", "chat 7"),
-        ("x-other", "stays here"),
-        ("x-fixed", "theirs"),
-    ];
-    let answer = sent
-        .iter()
-        .fold(bridge.as_user("bob@example.org"), |it, (name, value)| {
-            it.with(name, value)
-        })
-        .post("/far/headers", "{}")
-        .await;
+    let bob = bridge.as_user("bob@example.org");
+    let sender = bob.clone().with("x-request-source", "chat 7");
+    let sender = sender.with("x-other", "stays here");
+    let sender = sender.with("x-fixed", "theirs");
+    let answer = sender.call("far/headers", "{}").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let shown = upstream.headers().await;
     assert_eq!(shown["x-request-source"], "chat 7");
@@ -222,10 +195,7 @@ async fn headers_go_on_by_name_and_never_what_is_meant_for_us() {
         assert_eq!(shown[absent], Value::Null, "{shown}");
     }
     // Without them nothing is left of the last call.
-    bridge
-        .as_user("bob@example.org")
-        .post("/far/headers", "{}")
-        .await;
+    bob.call("far/headers", "{}").await;
     let shown = upstream.headers().await;
     assert_eq!(shown["x-request-source"], Value::Null);
 }

@@ -22,16 +22,21 @@ pub const WEBUI: &str = "the secret of open webui, 0123456789";
 
 /// A bridge before a peer: `team` with one account for all, `mine` with one for each.
 pub fn setup(peer: &OAuthPeer, more: &str) -> Setup {
-    Setup::toml(&format!(
-        "[server]\n{}\n[database]\nsecret_key = '${{OA_SEAL}}'\n\
-         [identity.keys.admin]\nkey = '${{OA_ADMIN}}'\ngroups = ['MCP-Admin']\n\
-         [identity.keys.forwarder]\nkey = '${{OA_FORWARDER}}'\nforwards = true\n\
-         [access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = ['team', 'mine', 'demo']\n\
+    let url = &peer.url;
+    with_keys(&format!(
+        "[access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = ['team', 'mine', 'demo']\n\
          [bridges.demo]\ncommand = 'mcp-bridge'\nargs = ['demo-server']\n\
          [bridges.team]\nurl = '{url}'\noauth = {{}}\n\
-         [bridges.mine]\nurl = '{url}'\noauth = {{}}\ncredential = 'caller'\n{more}",
-        "",
-        url = peer.url
+         [bridges.mine]\nurl = '{url}'\noauth = {{}}\ncredential = 'caller'\n{more}"
+    ))
+}
+
+/// A bridge with the keys of an administrator and of Open WebUI, and what seals logins.
+fn with_keys(more: &str) -> Setup {
+    Setup::toml(&format!(
+        "[server]\n[database]\nsecret_key = '${{OA_SEAL}}'\n\
+         [identity.keys.admin]\nkey = '${{OA_ADMIN}}'\ngroups = ['MCP-Admin']\n\
+         [identity.keys.forwarder]\nkey = '${{OA_FORWARDER}}'\nforwards = true\n{more}"
     ))
     .admin_key("OA_ADMIN", ADMIN)
     .forwarder_key("OA_FORWARDER", FORWARDER)
@@ -57,12 +62,7 @@ pub async fn shared_link(bridge: &Bridge, name: &str) -> String {
 
 /// The link that a refused call gives.
 pub fn link_in(refusal: &Answer) -> String {
-    assert_eq!(
-        (refusal.status, refusal.code().as_str()),
-        (401, "connect_required"),
-        "{}",
-        refusal.text
-    );
+    refusal.assert_error(401, "connect_required");
     let link = refusal.json()["connect_url"].as_str().unwrap().to_owned();
     let detail = refusal.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains(&link), "{detail}");

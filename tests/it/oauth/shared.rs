@@ -32,10 +32,7 @@ async fn somebody_logs_in_and_everybody_calls() {
     .await;
     assert_eq!(sum.status, 200, "{}", sum.text);
     let refused = whoami(&bridge, "bob@example.org", "team").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "needs_login")
-    );
+    refused.assert_error(503, "needs_login");
 
     let mut browser = Browser::new();
     let page = browser
@@ -124,10 +121,7 @@ async fn a_login_that_was_revoked_is_told_and_a_new_one_helps() {
     until_status(&bridge, "team", "ready").await;
     peer.revoke().await;
     let refused = whoami(&bridge, "bob@example.org", "team").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "needs_login")
-    );
+    refused.assert_error(503, "needs_login");
     until_status(&bridge, "team", "needs_login").await;
     assert!(
         !bridge.log().contains("could not be reached"),
@@ -185,10 +179,7 @@ async fn more_rights_are_asked_for_at_the_next_login() {
     peer.fault("/mcp", fault).await;
     let path = "/narrow/whoami";
     let refused = bridge.as_admin().post(path, "{}").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "needs_login")
-    );
+    refused.assert_error(503, "needs_login");
     assert!(refused.text.contains("mcp:write"), "{}", refused.text);
     // The rest goes on with what was granted.
     let called = bridge.as_admin().post(path, "{}").await;
@@ -226,7 +217,7 @@ async fn a_bridge_that_waits_for_a_login_turns_on_by_itself() {
     assert!(reason.contains("OA_NO_SUCH_KEY is not set"), "{reason}");
     assert!(reason.contains("mcp-bridge login auto"), "{reason}");
     let refused = bridge.as_admin().post("/auto/whoami", "{}").await;
-    assert_eq!((refused.status, refused.code().as_str()), (503, "disabled"));
+    refused.assert_error(503, "disabled");
     let link = shared_link(&bridge, "auto").await;
     Browser::new().connect(&link, "the-team").await;
     let on = until_status(&bridge, "auto", "ready").await;

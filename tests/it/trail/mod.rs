@@ -90,8 +90,7 @@ async fn until_seen(bridge: &Bridge, count: usize) {
 /// All records, by the admin API.
 async fn records(bridge: &Bridge) -> Vec<Value> {
     let answer = bridge.admin_api().get("/calls?limit=5000").await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()["calls"].as_array().unwrap().clone()
+    answer.ok()["calls"].as_array().unwrap().clone()
 }
 
 /// All records, by the command line: also while no bridge runs.

@@ -58,6 +58,11 @@ fn ids(records: &[Value]) -> Vec<String> {
     ids.map(str::to_owned).collect()
 }
 
+/// What `mcp-bridge audit …` prints.
+async fn audit(bridge: &Bridge, words: &[&str]) -> String {
+    bridge.cli(&[&["audit"], words].concat()).await.ok()
+}
+
 #[tokio::test]
 async fn the_admin_api_and_the_command_line_tell_the_same_in_sqlite() {
     both_tell_the_same(&Kept::Sqlite).await;
@@ -112,10 +117,7 @@ async fn both_tell_the_same(kept: &Kept) {
 
     // The command line, all at once.
     assert_eq!(records_of_the_command_line(&bridge).await, all);
-    let table = bridge
-        .cli(&["audit", "query", "--format", "csv"])
-        .await
-        .ok();
+    let table = audit(&bridge, &["query", "--format", "csv"]).await;
     let api = admin.get("/calls?format=csv&limit=5000").await;
     assert_eq!(table, api.text);
     assert_eq!(of_csv(&table)[0]["rule"], "no_grant");
@@ -136,15 +138,12 @@ async fn both_tell_the_same(kept: &Kept) {
             .get(&format!("/calls?limit=5000&{name}={value}"))
             .await;
         assert_eq!(found.json()["count"], count, "{name}={value}");
-        let found = bridge
-            .cli(&["audit", "query", "--format", "jsonl", flag, value])
-            .await
-            .ok();
+        let found = audit(&bridge, &["query", "--format", "jsonl", flag, value]).await;
         assert_eq!(found.lines().count(), count, "{flag} {value}");
     }
 
     // For people: the newest, the newest last.
-    let tail = bridge.cli(&["audit", "tail", "-n", "8"]).await.ok();
+    let tail = audit(&bridge, &["tail", "-n", "8"]).await;
     let lines: Vec<_> = tail.lines().collect();
     assert_eq!(lines.len(), 9, "{tail}");
     assert!(
@@ -155,7 +154,7 @@ async fn both_tell_the_same(kept: &Kept) {
         lines[8].contains("forbidden 403") && lines[8].ends_with(&id),
         "{tail}"
     );
-    let text = bridge.cli(&["audit", "query"]).await.ok();
+    let text = audit(&bridge, &["query"]).await;
     assert_eq!(text.lines().count(), 101, "{text}");
 }
 
@@ -233,10 +232,7 @@ async fn changes_are_told_by_both() {
         .ok();
     until(async || admin.get("/changes").await.json()["count"].as_u64() >= Some(2)).await;
     let api = admin.get("/changes").await.json()["changes"].clone();
-    let lines = bridge
-        .cli(&["audit", "changes", "--format", "jsonl"])
-        .await
-        .ok();
+    let lines = audit(&bridge, &["changes", "--format", "jsonl"]).await;
     let lines: Vec<Value> = lines
         .lines()
         .map(|it| serde_json::from_str(it).unwrap())
@@ -255,10 +251,7 @@ async fn changes_are_told_by_both() {
     );
     // What the operator did for all workspaces is shown in each.
     assert_eq!(Value::from(lines), api);
-    let text = bridge
-        .cli(&["audit", "changes", "--actor", "ops"])
-        .await
-        .ok();
+    let text = audit(&bridge, &["changes", "--actor", "ops"]).await;
     assert!(text.contains("grant") && !text.contains("revoke"), "{text}");
 }
 

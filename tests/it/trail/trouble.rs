@@ -227,10 +227,7 @@ async fn on_a_full_disk_calls_are_refused_where_that_is_said() {
     assert_eq!(dev.call("one/echo", HI).await.status, 200);
     until_full(&bridge, &disk).await;
     let answer = dev.call("one/echo", HI).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "audit_unavailable")
-    );
+    answer.assert_error(503, "audit_unavailable");
     assert!(
         !answer.text.contains(disk.0.path().to_str().unwrap()),
         "{}",
