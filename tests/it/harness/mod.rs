@@ -1,5 +1,6 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
+mod answer;
 mod bad_http;
 mod caller;
 mod chat_api;
@@ -12,9 +13,11 @@ mod oauth_peers;
 mod odd_oauth;
 mod odd_peer;
 mod open_webui;
+mod processes;
 mod python;
 mod upstream;
 
+pub use answer::Answer;
 pub use bad_http::BadHttp;
 pub use caller::TestCaller;
 pub use chat_api::ChatApi;
@@ -27,6 +30,7 @@ pub use oauth_peers::Ports;
 pub use odd_oauth::OddOAuth;
 pub use odd_peer::{OddPeer, odd_stdio};
 pub use open_webui::{OpenWebUi, User, token};
+pub use processes::{is_alive, ticks, until_gone};
 pub use python::{port_in, python};
 pub use upstream::Upstream;
 
@@ -38,7 +42,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, Method, header::HeaderMap};
+use reqwest::{Client, Method};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -75,51 +79,6 @@ struct Start {
     /// The key that names users in headers.
     forwarder_key: Option<String>,
     port: u16,
-}
-
-/// An answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body.
-    pub text: String,
-}
-
-impl Answer {
-    /// The body as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text)
-            .unwrap_or_else(|error| panic!("{error} in the answer {}", self.text))
-    }
-
-    /// The body as JSON, of an answer that must have status 200.
-    #[track_caller]
-    pub fn ok(&self) -> Value {
-        assert_eq!(self.status, 200, "{}", self.text);
-        self.json()
-    }
-
-    /// Fails unless it is an error with this status and `code`.
-    #[track_caller]
-    pub fn assert_error(&self, status: u16, code: &str) {
-        let told = (self.status, self.code());
-        assert_eq!(told, (status, code.to_owned()), "{}", self.text);
-    }
-
-    /// A header as text; empty when absent.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The `code` of an error.
-    pub fn code(&self) -> String {
-        self.json()["code"].as_str().unwrap_or_default().to_owned()
-    }
 }
 
 /// How to start it.
@@ -469,34 +428,6 @@ pub fn client() -> Client {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .unwrap()
-}
-
-/// Whether a process is alive (and no zombie).
-pub fn is_alive(pid: u64) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").starts_with(" Z"))
-}
-
-/// Waits until a process is gone.
-pub async fn until_gone(pid: u64) {
-    let end = Instant::now() + PATIENCE;
-    while is_alive(pid) {
-        assert!(Instant::now() < end, "process {pid} is still there");
-        sleep(Duration::from_millis(25)).await;
-    }
-}
-
-/// The processor time that a bridge has used, in ticks of 10 ms.
-pub fn ticks(bridge: &Bridge) -> u64 {
-    let pid = bridge.child.id().expect("it runs");
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 /// Waits until something is so.

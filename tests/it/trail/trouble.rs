@@ -92,7 +92,7 @@ async fn a_kill_in_the_middle_of_an_outage_loses_nothing() {
          [bridges.one]\n{{bad good --record {{dir}}/one.jsonl}}\n",
         database.url
     ));
-    let mut bridge = setup.env("TRAIL_OPS", OPS).ready().await;
+    let mut bridge = setup.admin_key("TRAIL_OPS", OPS).ready().await;
     until(async || bridge.admin_api().get("/calls").await.status == 200).await;
     database.shut_out().await;
     let mut ids = BTreeSet::new();
