@@ -1,12 +1,9 @@
 //! Who may use what: groups and grants, at the real binary with its own database.
 
-use std::process::Stdio;
-
 use reqwest::Method;
 use serde_json::Value;
-use tokio::process::Command;
 
-use crate::harness::{Answer, Bridge, Setup, until};
+use crate::harness::{Answer, Bridge, CliOutput, Setup, TestCaller, until};
 
 const TEAM: &str = "
 [identity.keys.dev]
@@ -38,87 +35,54 @@ url = 'http://127.0.0.1:9/${NOWHERE}'
 
 const HI: &str = r#"{"message": "hi"}"#;
 
-const KEYS: [(&str, &str); 5] = [
+const KEYS: [(&str, &str); 4] = [
     ("DEV_KEY", "key-of-dev"),
     ("PM_KEY", "key-of-pm"),
     ("BOT_KEY", "key-of-bot"),
     ("ROOT_KEY", "key-of-root"),
-    ("CHAT_KEY", "key-of-chat"),
 ];
 
 fn setup(toml: &str) -> Setup {
     let keys = KEYS.into_iter();
     keys.fold(Setup::toml(toml), |setup, (name, key)| setup.env(name, key))
+        .forwarder_key("CHAT_KEY", "key-of-chat")
 }
 
 async fn team() -> Bridge {
     setup(TEAM).ready().await
 }
 
-/// A request with a key.
-async fn by(bridge: &Bridge, key: &str, method: Method, path: &str) -> Answer {
-    let authorization = format!("Bearer key-of-{key}");
-    let headers = [("authorization", authorization.as_str())];
-    bridge.send(method, path, &headers, HI).await
+/// A caller with a key.
+fn keyed<'a>(bridge: &'a Bridge, key: &str) -> TestCaller<'a> {
+    bridge.as_bearer(&format!("key-of-{key}"))
 }
 
 /// A call of a user whom Open WebUI names.
 async fn of_user(bridge: &Bridge, user: &str, path: &str) -> Answer {
-    let headers = [
-        ("authorization", "Bearer key-of-chat"),
-        ("x-openwebui-user-email", user),
-        ("x-openwebui-user-id", "u-1"),
-        ("x-openwebui-user-role", "user"),
-    ];
-    bridge.send(Method::POST, path, &headers, HI).await
+    let user = bridge.as_user(user).with("x-openwebui-user-id", "u-1");
+    let user = user.with("x-openwebui-user-role", "user");
+    user.post(path, HI).await
 }
 
-/// Runs `mcp-bridge access …` beside the running bridge: exit code, standard output, the rest.
-async fn cli(bridge: &Bridge, words: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
-    command
-        .args(["--config", "bridges.toml", "access"])
-        .args(words);
-    command.current_dir(bridge.dir.path()).envs(KEYS);
-    let output = command.stdin(Stdio::null()).output().await.unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap_or(-1),
-        text(output.stdout),
-        text(output.stderr),
-    )
+/// Runs `mcp-bridge access …` beside the running bridge.
+async fn access(bridge: &Bridge, words: &[&str]) -> CliOutput {
+    bridge.cli(&[&["access"], words].concat()).await
 }
 
 /// Runs it and expects it to work.
 async fn done(bridge: &Bridge, words: &[&str]) -> String {
-    let (code, stdout, stderr) = cli(bridge, words).await;
-    assert_eq!(code, 0, "{words:?}: {stdout}{stderr}");
-    stdout
+    access(bridge, words).await.ok()
 }
 
 /// The ids in `GET /servers`.
 async fn listed(bridge: &Bridge, key: &str) -> Vec<String> {
-    let list = by(bridge, key, Method::GET, "/servers").await.json();
+    let list = keyed(bridge, key).get("/servers").await.json();
     let servers = list["servers"].as_array().unwrap();
     assert_eq!(list["total_servers"], servers.len());
     servers
         .iter()
         .map(|it| it["id"].as_str().unwrap().to_owned())
         .collect()
-}
-
-/// What stands in the database, as lines of `column|column`.
-fn rows(bridge: &Bridge, sql: &str) -> Vec<String> {
-    let script = "import sqlite3, sys\n\
-        for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print('|'.join(map(str, row)))";
-    let output = std::process::Command::new("python3")
-        .args(["-c", script, "mcp-bridge.db", sql])
-        .current_dir(bridge.dir.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(str::to_owned).collect()
 }
 
 /// Key, path, status, code, what the detail names.
@@ -195,7 +159,7 @@ async fn a_call_without_a_grant_is_refused_and_no_server_hears_of_it() {
     let bridge = team().await;
     let mut wrong = Vec::new();
     for &(key, path, status, code, names) in CALLS {
-        let answer = by(&bridge, key, Method::POST, path).await;
+        let answer = keyed(&bridge, key).post(path, HI).await;
         let is_right = answer.status == status
             && (status == 200 || answer.code() == code)
             && answer.text.contains(names)
@@ -207,16 +171,13 @@ async fn a_call_without_a_grant_is_refused_and_no_server_hears_of_it() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     for path in ["/good/echo", "/good/nothing", "/off/x"] {
         assert_eq!(bridge.post(path, HI).await.status, 401, "{path}");
-        let answer = by(&bridge, "pm", Method::GET, path).await;
+        let answer = keyed(&bridge, "pm").get(path).await;
         assert_eq!(answer.status, 403, "GET {path}: {}", answer.text);
     }
     assert_eq!(bridge.calls("good.calls").len(), 4);
     assert_eq!(bridge.calls("other.calls").len(), 2);
     // The body is not even read.
-    let authorization = [("authorization", "Bearer key-of-pm")];
-    let answer = bridge
-        .send(Method::POST, "/good/echo", &authorization, "{")
-        .await;
+    let answer = keyed(&bridge, "pm").call("good/echo", "{").await;
     assert_eq!(answer.status, 403);
 }
 
@@ -234,20 +195,15 @@ async fn every_outcome_is_written_down_once() {
         ("dev", "/good/fail"),
         ("root", "/other/pid"),
     ] {
-        by(&bridge, key, Method::POST, path).await;
+        keyed(&bridge, key).post(path, HI).await;
     }
-    let authorization = [
-        ("authorization", "Bearer key-of-dev"),
-        ("x-request-id", "no-json"),
-    ];
-    bridge
-        .send(Method::POST, "/good/echo", &authorization, "{")
-        .await;
+    let dev = keyed(&bridge, "dev").with("x-request-id", "no-json");
+    dev.call("good/echo", "{").await;
     let sql = "SELECT caller, proof, group_names, rule, bridge, tool, outcome, status, peer FROM bridge_call ORDER BY called_at, id";
-    until(async || rows(&bridge, sql).len() >= 9).await;
+    until(async || bridge.sql(sql).await.len() >= 9).await;
     let peer = "127.0.0.1";
     assert_eq!(
-        rows(&bridge, sql),
+        bridge.sql(sql).await,
         [
             format!(r#"dev|api_key|["developers"]|grant developers|good|echo|ok|200|{peer}"#),
             format!(r#"pm|api_key|["project-managers"]|no_grant|good|echo|forbidden|403|{peer}"#),
@@ -256,7 +212,7 @@ async fn every_outcome_is_written_down_once() {
                 r#"dev|api_key|["developers"]|grant developers|good|nothing|not_found|404|{peer}"#
             ),
             format!("dev|api_key|[]|none|nowhere|at/all|not_found|404|{peer}"),
-            format!("None|none|[]|none|good|echo|unauthorized|401|{peer}"),
+            format!("NULL|none|[]|none|good|echo|unauthorized|401|{peer}"),
             format!(
                 r#"dev|api_key|["developers"]|grant developers|good|fail|tool_error|422|{peer}"#
             ),
@@ -269,9 +225,9 @@ async fn every_outcome_is_written_down_once() {
         bridge.log()
     );
     let sql = "SELECT request_bytes, response_bytes > 0, request_id = 'no-json', arguments FROM bridge_call WHERE tool = 'echo' ORDER BY called_at, id";
-    let sizes = rows(&bridge, sql);
-    assert_eq!(sizes.first().unwrap(), "17|1|0|None");
-    assert_eq!(sizes.last().unwrap(), "1|1|1|None");
+    let sizes = bridge.sql(sql).await;
+    assert_eq!(sizes.first().unwrap(), "17|1|0|NULL");
+    assert_eq!(sizes.last().unwrap(), "1|1|1|NULL");
     assert!(!bridge.log().contains("key-of"), "{}", bridge.log());
 }
 
@@ -292,17 +248,14 @@ async fn lists_hold_what_their_reader_may_use() {
             "{path}"
         );
     }
-    let root = by(&bridge, "pm", Method::GET, "/").await.json();
+    let root = keyed(&bridge, "pm").get("/").await.json();
     assert_eq!(root["servers"].as_array().unwrap().len(), 1);
-    let own = by(&bridge, "bot", Method::GET, "/good").await.json();
+    let own = keyed(&bridge, "bot").get("/good").await.json();
     assert_eq!(own["tool_count"], 2);
     assert_eq!(own["tools"][0]["name"], "echo");
     assert_eq!(own["tools"][1]["name"], "calls");
-    let refused = by(&bridge, "pm", Method::GET, "/good").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (403, "forbidden")
-    );
+    let refused = keyed(&bridge, "pm").get("/good").await;
+    refused.assert_error(403, "forbidden");
 }
 
 #[tokio::test]
@@ -316,12 +269,12 @@ async fn documents_hold_what_their_reader_may_call() {
     };
     let public = bridge.get("/openapi.json").await;
     assert!(public.header("vary").contains("authorization"));
-    let by_root = by(&bridge, "root", Method::GET, "/openapi.json").await;
+    let by_root = keyed(&bridge, "root").get("/openapi.json").await;
     assert_eq!(by_root.text, public.text);
     // Open WebUI fetches documents without a user.
-    let by_chat = by(&bridge, "chat", Method::GET, "/openapi.json").await;
+    let by_chat = keyed(&bridge, "chat").get("/openapi.json").await;
     assert_eq!(by_chat.text, public.text);
-    let by_bot = by(&bridge, "bot", Method::GET, "/openapi.json").await;
+    let by_bot = keyed(&bridge, "bot").get("/openapi.json").await;
     assert_eq!(paths(&by_bot), ["/good/echo", "/good/calls"]);
     assert_ne!(by_bot.header("etag"), public.header("etag"));
     assert!(
@@ -332,58 +285,34 @@ async fn documents_hold_what_their_reader_may_call() {
     );
     let id = |answer: &Answer| answer.json()["paths"]["/good/echo"]["post"]["operationId"].clone();
     assert_eq!(id(&by_bot), id(&public));
-    let again = by(&bridge, "bot", Method::GET, "/openapi.json").await;
+    let again = keyed(&bridge, "bot").get("/openapi.json").await;
     assert_eq!(
         (again.text.as_str(), again.header("etag")),
         (by_bot.text.as_str(), by_bot.header("etag"))
     );
-    let known = [
-        ("authorization", "Bearer key-of-bot"),
-        ("if-none-match", by_bot.header("etag")),
-    ];
-    assert_eq!(
-        bridge
-            .send(Method::GET, "/openapi.json", &known, "")
-            .await
-            .status,
-        304
-    );
-    let other = [
-        ("authorization", "Bearer key-of-pm"),
-        ("if-none-match", by_bot.header("etag")),
-    ];
-    assert_eq!(
-        bridge
-            .send(Method::GET, "/openapi.json", &other, "")
-            .await
-            .status,
-        200
-    );
-    let by_dev = by(&bridge, "dev", Method::GET, "/openapi.json").await;
+    for (key, status) in [("bot", 304), ("pm", 200)] {
+        let caller = keyed(&bridge, key).with("if-none-match", by_bot.header("etag"));
+        let answer = caller.get("/openapi.json").await;
+        assert_eq!(answer.status, status, "{key}");
+    }
+    let by_dev = keyed(&bridge, "dev").get("/openapi.json").await;
     assert!(
         paths(&by_dev).iter().all(|path| path.starts_with("/good/")),
         "{:?}",
         paths(&by_dev)
     );
-    let own = by(&bridge, "bot", Method::GET, "/good/openapi.json").await;
+    let own = keyed(&bridge, "bot").get("/good/openapi.json").await;
     assert_eq!(paths(&own), ["/echo", "/calls"]);
     assert_eq!(
-        by(&bridge, "pm", Method::GET, "/good/openapi.json")
-            .await
-            .status,
+        keyed(&bridge, "pm").get("/good/openapi.json").await.status,
         403
     );
+    assert_eq!(keyed(&bridge, "pm").get("/good/docs").await.status, 403);
     assert_eq!(
-        by(&bridge, "pm", Method::GET, "/good/docs").await.status,
-        403
-    );
-    assert_eq!(
-        by(&bridge, "wrong", Method::GET, "/openapi.json")
-            .await
-            .status,
+        keyed(&bridge, "wrong").get("/openapi.json").await.status,
         401
     );
-    assert_eq!(by(&bridge, "wrong", Method::GET, "/docs").await.status, 401);
+    assert_eq!(keyed(&bridge, "wrong").get("/docs").await.status, 401);
     assert_eq!(bridge.get("/good/openapi.json").await.status, 200);
 }
 
@@ -401,13 +330,9 @@ async fn where_documents_are_not_public_nobody_reads_them_unknown() {
     ] {
         assert_eq!(bridge.get(path).await.status, 401, "{path}");
     }
-    let document = by(&bridge, "bot", Method::GET, "/openapi.json")
-        .await
-        .json();
+    let document = keyed(&bridge, "bot").get("/openapi.json").await.json();
     assert_eq!(document["paths"].as_object().unwrap().len(), 2);
-    let document = by(&bridge, "chat", Method::GET, "/openapi.json")
-        .await
-        .json();
+    let document = keyed(&bridge, "chat").get("/openapi.json").await.json();
     assert!(document["paths"].as_object().unwrap().len() > 20);
 }
 
@@ -462,7 +387,7 @@ async fn a_running_bridge_obeys_the_command_line_at_once() {
     let sql =
         "SELECT action, target FROM bridge_change WHERE actor = 'operator' ORDER BY changed_at";
     assert_eq!(
-        rows(&bridge, sql),
+        bridge.sql(sql).await,
         [
             "add_member|ann@example.org guests",
             "grant|guests good tools=ec*",
@@ -490,11 +415,9 @@ async fn a_running_bridge_obeys_the_command_line_at_once() {
         (vec!["key", "revoke", "dev"], "is in the configuration"),
         (vec!["key", "add", "dev"], "already"),
     ] {
-        let (code, stdout, stderr) = cli(&bridge, &words).await;
-        assert!(
-            code == 1 && stdout.is_empty() && stderr.contains(says),
-            "{words:?}: {stdout}{stderr}"
-        );
+        let did = access(&bridge, &words).await;
+        let is_refused = did.code == 1 && did.stdout.is_empty() && did.stderr.contains(says);
+        assert!(is_refused, "{words:?}: {did:?}");
     }
 }
 
@@ -510,18 +433,15 @@ async fn keys_of_the_database_are_made_and_taken_back() {
         "--expires",
         "90d",
     ];
-    let (code, key, told) = cli(&bridge, &made).await;
+    let made = access(&bridge, &made).await;
+    let (code, key, told) = (made.code, made.stdout, made.stderr);
     let key = key.trim().to_owned();
     assert!(
         code == 0 && key.starts_with("mcpb_") && key.len() == 48,
         "{key} {told}"
     );
     assert!(!told.contains(&key));
-    let authorization = format!("Bearer {key}");
-    let status = async |path: &str| {
-        let headers = [("authorization", authorization.as_str())];
-        bridge.send(Method::POST, path, &headers, HI).await.status
-    };
+    let status = async |path: &str| bridge.as_bearer(&key).post(path, HI).await.status;
     until(async || status("/good/echo").await == 200).await;
     assert_eq!(status("/other/echo").await, 403);
     let list = done(&bridge, &["key", "list"]).await;
@@ -534,7 +454,9 @@ async fn keys_of_the_database_are_made_and_taken_back() {
     until(async || status("/good/echo").await == 401).await;
     assert!(!bridge.log().contains(&key));
     assert!(
-        !rows(&bridge, "SELECT hex(hash) FROM bridge_key")
+        !bridge
+            .sql("SELECT hex(hash) FROM bridge_key")
+            .await
             .concat()
             .contains(&key)
     );
@@ -544,7 +466,7 @@ async fn keys_of_the_database_are_made_and_taken_back() {
 async fn who_may_refresh_and_who_is_told_which_groups_would_do() {
     let bridge = team().await;
     for (key, status) in [("dev", 403), ("chat", 403), ("root", 200)] {
-        let answer = by(&bridge, key, Method::POST, "/refresh").await;
+        let answer = keyed(&bridge, key).post("/refresh", HI).await;
         assert_eq!(answer.status, status, "{key}: {}", answer.text);
     }
     done(&bridge, &["admin", "ann@example.org"]).await;
@@ -559,9 +481,9 @@ async fn who_may_refresh_and_who_is_told_which_groups_would_do() {
         refused.text
     );
     let sql = "SELECT actor, proof, action FROM bridge_change WHERE action = 'refresh' ORDER BY changed_at";
-    until(async || rows(&bridge, sql).len() >= 2).await;
+    until(async || bridge.sql(sql).await.len() >= 2).await;
     assert_eq!(
-        rows(&bridge, sql),
+        bridge.sql(sql).await,
         [
             "root|api_key|refresh",
             "ann@example.org|forwarded_headers|refresh"
@@ -586,27 +508,24 @@ async fn health_says_how_the_database_stands() {
     assert_eq!(health.json()["status"], "degraded");
     assert_eq!(health.json()["database"], "disconnected");
     assert_eq!(bridge.get("/ready").await.status, 503);
-    let answer = by(&bridge, "dev", Method::POST, "/good/echo").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "store_unavailable")
-    );
+    let answer = keyed(&bridge, "dev").call("good/echo", HI).await;
+    answer.assert_error(503, "store_unavailable");
     assert_eq!(answer.header("retry-after"), "5");
     // Whoever needs no table does not wait for one.
-    until(async || by(&bridge, "root", Method::POST, "/good/echo").await.status == 200).await;
+    until(async || keyed(&bridge, "root").call("good/echo", HI).await.status == 200).await;
 }
 
 #[tokio::test]
 async fn limits_change_without_a_new_session() {
     let bridge = team().await;
-    let pid = async || by(&bridge, "root", Method::POST, "/good/pid").await;
+    let pid = async || keyed(&bridge, "root").call("good/pid", HI).await;
     let before = pid().await.text;
     bridge.write(
         "bridges.toml",
         &format!("[limits]\ncalls_per_minute = 2\n{TEAM}"),
     );
     assert_eq!(
-        by(&bridge, "root", Method::POST, "/refresh").await.status,
+        keyed(&bridge, "root").post("/refresh", HI).await.status,
         200
     );
     assert_eq!(pid().await.text, before);
@@ -614,7 +533,7 @@ async fn limits_change_without_a_new_session() {
     for _ in 0..3 {
         last = pid().await;
     }
-    assert_eq!((last.status, last.code().as_str()), (429, "rate_limited"));
+    last.assert_error(429, "rate_limited");
     assert!(last.header("retry-after").parse::<u64>().unwrap() > 0);
 }
 

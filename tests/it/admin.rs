@@ -3,11 +3,13 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, Postgres, Setup, until};
+use crate::harness::{Postgres, Setup, until};
 
 const ADMIN: &str = "key-of-the-administrators";
 const FORWARDER: &str = "key-of-the-connection";
 const PLAIN: &str = "key-of-a-script-in-no-group";
+
+const HI: &str = r#"{"message": "hi"}"#;
 
 const TOML: &str = "
 [database]
@@ -34,67 +36,15 @@ url = 'https://example.org/${NOT_SET}'
 
 fn setup(toml: &str) -> Setup {
     Setup::toml(toml)
-        .env("ADMIN", ADMIN)
-        .env("FORWARDER", FORWARDER)
+        .admin_key("ADMIN", ADMIN)
+        .forwarder_key("FORWARDER", FORWARDER)
         .env("PLAIN", PLAIN)
-}
-
-/// Running, with its database.
-async fn start(setup: Setup) -> Bridge {
-    let bridge = setup.ready().await;
-    until(async || ask(&bridge, "/users").await.status == 200).await;
-    bridge
-}
-
-/// A request with a key and a JSON body.
-async fn send(bridge: &Bridge, key: &str, method: Method, path: &str, body: &Value) -> Answer {
-    let authorization = format!("Bearer {key}");
-    let headers = [
-        ("authorization", authorization.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let path = format!("/admin/api{path}");
-    bridge.send(method, &path, &headers, &body).await
-}
-
-/// GET as administrator.
-async fn ask(bridge: &Bridge, path: &str) -> Answer {
-    send(bridge, ADMIN, Method::GET, path, &Value::Null).await
-}
-
-/// GET as administrator, which must succeed.
-async fn get(bridge: &Bridge, path: &str) -> Value {
-    let answer = ask(bridge, path).await;
-    assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-    answer.json()
-}
-
-/// A change as administrator, which must succeed.
-async fn change(bridge: &Bridge, method: Method, path: &str, body: Value) -> Value {
-    let answer = send(bridge, ADMIN, method, path, &body).await;
-    assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-    answer.json()
-}
-
-/// A call in the name of a user.
-async fn call(bridge: &Bridge, user: &str, path: &str) -> Answer {
-    let authorization = format!("Bearer {FORWARDER}");
-    let headers = [
-        ("authorization", authorization.as_str()),
-        ("x-openwebui-user-email", user),
-    ];
-    let body = r#"{"message": "hi"}"#;
-    bridge.send(Method::POST, path, &headers, body).await
 }
 
 #[tokio::test]
 async fn only_administrators_get_in() {
-    let bridge = start(setup(TOML)).await;
+    let bridge = setup(TOML).with_database().await;
+    let admin = bridge.admin_api();
     let routes = [
         (Method::GET, "/users"),
         (Method::POST, "/users/groups"),
@@ -135,38 +85,31 @@ async fn only_administrators_get_in() {
         let stranger = bridge.send(method.clone(), &whole, &[], "{}").await;
         assert_eq!(stranger.status, 401, "{method} {path}: {}", stranger.text);
         for key in [PLAIN, FORWARDER] {
-            let answer = send(&bridge, key, method.clone(), path, &json!({})).await;
-            let told = (answer.status, answer.code());
-            assert_eq!(told, (403, "forbidden".to_owned()), "{method} {path}");
+            let caller = bridge.as_bearer(key).api();
+            let answer = caller.send(method.clone(), path, json!({})).await;
+            answer.assert_error(403, "forbidden");
         }
         if !method.is_safe() {
-            let key = format!("Bearer {ADMIN}");
             for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
-                let headers = [("authorization", key.as_str()), ("content-type", kind)];
-                let answer = bridge.send(method.clone(), &whole, &headers, "{}").await;
+                let caller = bridge.as_admin().with("content-type", kind);
+                let answer = caller.send(method.clone(), &whole, "{}").await;
                 assert_eq!(answer.status, 415, "{method} {path} as {kind:?}");
             }
         }
     }
     // Nothing of it was done, and nothing restarted.
-    assert_eq!(get(&bridge, "/changes?actor=ops").await["count"], 0);
-    let unknown = ask(&bridge, "/nothing").await;
+    assert_eq!(admin.get("/changes?actor=ops").await.ok()["count"], 0);
+    let unknown = admin.get("/nothing").await;
     assert_eq!(unknown.status, 404, "{}", unknown.text);
-    let wrong = send(&bridge, ADMIN, Method::PATCH, "/users", &json!({})).await;
+    let wrong = admin.send(Method::PATCH, "/users", json!({})).await;
     assert_eq!(wrong.status, 405);
 }
 
 #[tokio::test]
 async fn an_administrator_by_mail_gets_in_through_the_chat() {
-    let bridge = start(setup(TOML)).await;
-    let key = format!("Bearer {FORWARDER}");
+    let bridge = setup(TOML).with_database().await;
     for (user, status) in [("Root@Example.org", 200), ("bob@example.org", 403)] {
-        let headers = [
-            ("authorization", key.as_str()),
-            ("x-openwebui-user-email", user),
-        ];
-        let path = "/admin/api/users";
-        let answer = bridge.send(Method::GET, path, &headers, "").await;
+        let answer = bridge.as_user(user).api().get("/users").await;
         assert_eq!(answer.status, status, "{}", answer.text);
     }
 }
@@ -215,12 +158,14 @@ async fn pages_of_other_origins_do_not_administer_without_a_key() {
 async fn what_is_granted_may_be_called_at_once_and_what_is_revoked_not() {
     let database = Postgres::create().await;
     for setup in [setup(TOML), setup(TOML).env("DB", &database.url)] {
-        let bridge = start(setup).await;
+        let bridge = setup.with_database().await;
+        let admin = bridge.admin_api();
         let user = "Ann@Example.org";
-        let refused = call(&bridge, user, "/bad/echo").await;
+        let ann = bridge.as_user(user);
+        let refused = ann.call("bad/echo", HI).await;
         assert_eq!(refused.status, 403, "{}", refused.text);
         let group = json!({ "group_name": "Ärzte & Co", "server_ids": ["bad", "bad", "nowhere"] });
-        let made = change(&bridge, Method::POST, "/groups", group).await;
+        let made = admin.post("/groups", group).await.ok();
         assert_eq!(
             made,
             json!({
@@ -230,7 +175,7 @@ async fn what_is_granted_may_be_called_at_once_and_what_is_revoked_not() {
         );
         let member = json!({ "email": user, "group_name": "Ärzte & Co" });
         for changed in [true, false] {
-            let added = change(&bridge, Method::POST, "/users/groups", member.clone()).await;
+            let added = admin.post("/users/groups", member.clone()).await.ok();
             assert_eq!(
                 added,
                 json!({
@@ -239,12 +184,12 @@ async fn what_is_granted_may_be_called_at_once_and_what_is_revoked_not() {
                 })
             );
         }
-        assert_eq!(call(&bridge, user, "/bad/echo").await.status, 200);
-        assert_eq!(call(&bridge, user, "/other/echo").await.status, 403);
+        assert_eq!(ann.call("bad/echo", HI).await.status, 200);
+        assert_eq!(ann.call("other/echo", HI).await.status, 403);
         assert_eq!(bridge.calls("record").len(), 1);
 
         let path = "/groups/%C3%84rzte%20%26%20Co";
-        let group = get(&bridge, path).await;
+        let group = admin.get(path).await.ok();
         assert_eq!(
             (&group["servers"], &group["users"], &group["user_count"]),
             (
@@ -254,40 +199,33 @@ async fn what_is_granted_may_be_called_at_once_and_what_is_revoked_not() {
             )
         );
         let other = json!({ "server_ids": ["other"] });
-        assert_eq!(
-            change(&bridge, Method::PUT, path, other).await["status"],
-            "updated"
-        );
-        assert_eq!(call(&bridge, user, "/bad/echo").await.status, 403);
-        assert_eq!(call(&bridge, user, "/other/echo").await.status, 200);
-        let gone = change(&bridge, Method::DELETE, path, Value::Null).await;
+        assert_eq!(admin.put(path, other).await.ok()["status"], "updated");
+        assert_eq!(ann.call("bad/echo", HI).await.status, 403);
+        assert_eq!(ann.call("other/echo", HI).await.status, 200);
+        let gone = admin.delete(path, "").await.ok();
         assert_eq!(
             (&gone["users_removed"], &gone["servers_removed"]),
             (&json!(1), &json!(1))
         );
-        assert_eq!(call(&bridge, user, "/other/echo").await.status, 403);
-        assert_eq!(ask(&bridge, path).await.status, 404);
+        assert_eq!(ann.call("other/echo", HI).await.status, 403);
+        assert_eq!(admin.get(path).await.status, 404);
         assert_eq!(bridge.calls("record").len(), 1, "no other call got through");
     }
 }
 
 #[tokio::test]
 async fn grants_are_narrowed_to_tools() {
-    let bridge = start(setup(TOML)).await;
+    let bridge = setup(TOML).with_database().await;
+    let ann = bridge.as_user("ann@example.org");
+    let admin = bridge.admin_api();
     let member = json!({ "email": "ann@example.org", "group_name": "few" });
-    change(&bridge, Method::POST, "/users/groups", member).await;
+    admin.post("/users/groups", member).await.ok();
     let grant = json!({ "group": "few", "bridge": "bad", "tools": ["e*"] });
-    let made = change(&bridge, Method::POST, "/grants", grant).await;
+    let made = admin.post("/grants", grant).await.ok();
     assert_eq!(made["changed"], true);
-    assert_eq!(
-        call(&bridge, "ann@example.org", "/bad/echo").await.status,
-        200
-    );
-    assert_eq!(
-        call(&bridge, "ann@example.org", "/bad/pid").await.status,
-        403
-    );
-    let grants = get(&bridge, "/grants?group=few").await;
+    assert_eq!(ann.call("bad/echo", HI).await.status, 200);
+    assert_eq!(ann.call("bad/pid", HI).await.status, 403);
+    let grants = admin.get("/grants?group=few").await.ok();
     assert_eq!(
         grants,
         json!({ "count": 1, "grants": [{
@@ -295,7 +233,7 @@ async fn grants_are_narrowed_to_tools() {
             "workspace": "default",
         }] })
     );
-    let groups = get(&bridge, "/groups").await;
+    let groups = admin.get("/groups").await.ok();
     let few = groups["groups"].as_array().unwrap().iter();
     let few: Vec<_> = few.filter(|group| group["group_name"] == "few").collect();
     assert_eq!(
@@ -304,28 +242,22 @@ async fn grants_are_narrowed_to_tools() {
     );
     // One grant goes, and the others of the group for the bridge stay.
     let other = json!({ "group": "few", "bridge": "bad", "tools": ["get_*"] });
-    change(&bridge, Method::POST, "/grants", other.clone()).await;
+    admin.post("/grants", other.clone()).await.ok();
     for removed in [1, 0] {
-        let gone = change(&bridge, Method::DELETE, "/grants", other.clone()).await;
+        let gone = admin.delete("/grants", other.clone()).await.ok();
         assert_eq!(gone["removed"], removed);
     }
-    assert_eq!(
-        call(&bridge, "ann@example.org", "/bad/echo").await.status,
-        200
-    );
+    assert_eq!(ann.call("bad/echo", HI).await.status, 200);
     let all = json!({ "group": "few", "bridge": "bad" });
-    let gone = change(&bridge, Method::DELETE, "/grants", all).await;
+    let gone = admin.delete("/grants", all).await.ok();
     assert_eq!(gone["removed"], 1);
-    assert_eq!(
-        call(&bridge, "ann@example.org", "/bad/echo").await.status,
-        403
-    );
+    assert_eq!(ann.call("bad/echo", HI).await.status, 403);
 }
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 async fn what_cannot_be_done_is_refused_with_a_reason() {
-    let bridge = start(setup(TOML)).await;
+    let bridge = setup(TOML).with_database().await;
     let long = "x".repeat(256);
     for (method, path, body, status, words) in [
         (
@@ -462,7 +394,7 @@ async fn what_cannot_be_done_is_refused_with_a_reason() {
             "`none`",
         ),
     ] {
-        let answer = send(&bridge, ADMIN, method.clone(), path, &body).await;
+        let answer = bridge.admin_api().send(method.clone(), path, &body).await;
         assert_eq!(
             answer.status, status,
             "{method} {path} {body}: {}",
@@ -474,33 +406,33 @@ async fn what_cannot_be_done_is_refused_with_a_reason() {
             answer.text
         );
     }
-    let key = format!("Bearer {ADMIN}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json; charset=utf-8"),
-    ];
+    let admin = bridge
+        .admin_api()
+        .with("content-type", "application/json; charset=utf-8");
     for (body, status) in [("{", 400), ("", 400), ("[]", 422), ("\"x\"", 422)] {
-        let answer = bridge.send(Method::POST, "/admin/api/keys", &headers, body);
-        let answer = answer.await;
+        let answer = admin.post("/keys", body).await;
         assert_eq!(answer.status, status, "{body}: {}", answer.text);
     }
     let huge = format!("{{\"name\": \"{}\"}}", "x".repeat(70_000));
-    let answer = bridge.send(Method::POST, "/admin/api/keys", &headers, &huge);
-    assert_eq!(answer.await.status, 413);
-    assert_eq!(get(&bridge, "/changes?actor=ops").await["count"], 0);
+    assert_eq!(admin.post("/keys", &huge).await.status, 413);
+    assert_eq!(
+        bridge.admin_api().get("/changes?actor=ops").await.ok()["count"],
+        0
+    );
 }
 
 #[tokio::test]
 async fn a_key_is_shown_once_and_works_until_it_is_revoked() {
-    let bridge = start(setup(TOML)).await;
+    let bridge = setup(TOML).with_database().await;
+    let admin = bridge.admin_api();
     let new =
         json!({ "name": "robot", "groups": ["readers"], "expires_at": "2099-01-01T00:00:00Z" });
-    let made = change(&bridge, Method::POST, "/keys", new.clone()).await;
+    let made = admin.post("/keys", new.clone()).await.ok();
     let text = made["text"].as_str().unwrap().to_owned();
     assert!(text.starts_with("mcpb_") && text.len() > 40, "{text}");
-    let again = send(&bridge, ADMIN, Method::POST, "/keys", &new).await;
-    assert_eq!((again.status, again.code()), (409, "taken".to_owned()));
-    let listed = ask(&bridge, "/keys").await;
+    let again = admin.post("/keys", &new).await;
+    again.assert_error(409, "taken");
+    let listed = admin.get("/keys").await;
     assert!(!listed.text.contains(&text));
     let keys = listed.json()["keys"].clone();
     let robot = keys
@@ -516,30 +448,29 @@ async fn a_key_is_shown_once_and_works_until_it_is_revoked() {
         }))
     );
     assert_eq!(keys.as_array().unwrap().len(), 4);
-    let authorization = format!("Bearer {text}");
-    let headers = [("authorization", authorization.as_str())];
-    let use_it = async |path: &str| {
-        let body = r#"{"message": "hi"}"#;
-        bridge.send(Method::POST, path, &headers, body).await.status
-    };
+    let use_it = async |path: &str| bridge.as_bearer(&text).post(path, HI).await.status;
     assert_eq!(use_it("/other/echo").await, 200);
     assert_eq!(use_it("/bad/echo").await, 403);
-    change(&bridge, Method::DELETE, "/keys", json!({ "name": "robot" })).await;
+    admin.delete("/keys", json!({ "name": "robot" })).await.ok();
     assert_eq!(use_it("/other/echo").await, 401);
     assert!(!bridge.log().contains(&text));
 }
 
 #[tokio::test]
 async fn calls_are_told_page_by_page_and_exported() {
-    let bridge = start(setup(TOML)).await;
+    let bridge = setup(TOML).with_database().await;
+    let admin = bridge.admin_api();
     let member = json!({ "email": "ann@example.org", "group_name": "readers" });
-    change(&bridge, Method::POST, "/users/groups", member).await;
+    admin.post("/users/groups", member).await.ok();
     for _ in 0..3 {
-        call(&bridge, "ann@example.org", "/other/echo").await;
+        bridge
+            .as_user("ann@example.org")
+            .call("other/echo", HI)
+            .await;
     }
-    call(&bridge, "bob@example.org", "/bad/echo").await;
-    until(async || get(&bridge, "/calls").await["count"] == 4).await;
-    let all = get(&bridge, "/calls").await;
+    bridge.as_user("bob@example.org").call("bad/echo", HI).await;
+    until(async || admin.get("/calls").await.ok()["count"] == 4).await;
+    let all = admin.get("/calls").await.ok();
     let newest = &all["calls"][0];
     assert_eq!(
         [
@@ -565,13 +496,13 @@ async fn calls_are_told_page_by_page_and_exported() {
         ("until=1h", 0),
         ("since=2099-01-01", 0),
     ] {
-        let found = get(&bridge, &format!("/calls?{query}")).await;
+        let found = admin.get(&format!("/calls?{query}")).await.ok();
         assert_eq!(found["count"], count, "{query}");
     }
     let mut seen = Vec::new();
     let mut path = "/calls?limit=3".to_owned();
     loop {
-        let page = get(&bridge, &path).await;
+        let page = admin.get(&path).await.ok();
         let calls = page["calls"].as_array().unwrap().iter();
         seen.extend(calls.map(|call| call["id"].as_str().unwrap().to_owned()));
         let Some(next) = page["next"].as_str() else {
@@ -583,11 +514,11 @@ async fn calls_are_told_page_by_page_and_exported() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 4, "each once");
-    let table = ask(&bridge, "/calls?format=csv&limit=2").await;
+    let table = admin.get("/calls?format=csv&limit=2").await;
     assert_eq!(table.header("content-type"), "text/csv; charset=utf-8");
     assert!(!table.header("x-next-cursor").is_empty());
     assert_eq!(table.text.lines().count(), 3, "{}", table.text);
-    let lines = ask(&bridge, "/calls?format=jsonl").await;
+    let lines = admin.get("/calls?format=jsonl").await;
     for line in lines.text.lines() {
         serde_json::from_str::<Value>(line).unwrap();
     }
@@ -596,32 +527,30 @@ async fn calls_are_told_page_by_page_and_exported() {
 
 #[tokio::test]
 async fn every_change_is_on_record() {
-    let bridge = start(setup(TOML)).await;
+    let bridge = setup(TOML).with_database().await;
+    let admin = bridge.admin_api();
     let email = json!({ "email": "Ann@Example.org" });
     assert_eq!(
-        change(&bridge, Method::POST, "/admins", email.clone()).await["changed"],
+        admin.post("/admins", email.clone()).await.ok()["changed"],
         true
     );
     assert_eq!(
-        change(&bridge, Method::POST, "/admins", email.clone()).await["changed"],
+        admin.post("/admins", email.clone()).await.ok()["changed"],
         false
     );
-    let users = get(&bridge, "/users").await;
+    let users = admin.get("/users").await.ok();
     let ann = users["users"]
         .as_array()
         .unwrap()
         .iter()
         .find(|it| it["email"] == "ann@example.org");
     assert_eq!(ann.unwrap()["is_admin"], true);
-    assert_eq!(
-        change(&bridge, Method::DELETE, "/admins", email).await["changed"],
-        true
-    );
+    assert_eq!(admin.delete("/admins", email).await.ok()["changed"], true);
     let grant = json!({ "group": "g", "bridge": "bad", "read_only": true });
-    change(&bridge, Method::POST, "/grants", grant).await;
-    change(&bridge, Method::POST, "/bridges/bad/restart", Value::Null).await;
-    until(async || get(&bridge, "/changes?actor=ops").await["count"] == 4).await;
-    let changes = get(&bridge, "/changes?actor=ops").await;
+    admin.post("/grants", grant).await.ok();
+    admin.post("/bridges/bad/restart", "").await.ok();
+    until(async || admin.get("/changes?actor=ops").await.ok()["count"] == 4).await;
+    let changes = admin.get("/changes?actor=ops").await.ok();
     let told: Vec<_> = changes["changes"]
         .as_array()
         .unwrap()
@@ -645,8 +574,9 @@ async fn every_change_is_on_record() {
 async fn a_server_that_dies_at_its_start_says_why_all_the_while() {
     let toml = TOML.replace("{bad good --record {dir}/record}", "{bad exit-stderr}");
     let bridge = setup(&toml).listening().await;
-    until(async || ask(&bridge, "/bridges").await.status == 200).await;
-    let bad = async || get(&bridge, "/bridges").await["bridges"][0].clone();
+    let admin = bridge.admin_api();
+    until(async || admin.get("/bridges").await.status == 200).await;
+    let bad = async || admin.get("/bridges").await.ok()["bridges"][0].clone();
     until(async || bad().await["failures"].as_u64() >= Some(1)).await;
     let (mut failures, mut polls) = (0, 0);
     while failures < 3 {
@@ -659,14 +589,15 @@ async fn a_server_that_dies_at_its_start_says_why_all_the_while() {
         polls += 1;
     }
     assert!(polls > 3, "it was looked at while it tried again");
-    let other = &get(&bridge, "/bridges").await["bridges"][2];
+    let other = &admin.get("/bridges").await.ok()["bridges"][2];
     assert_eq!(other["failures"], 0, "{other:#}");
 }
 
 #[tokio::test]
 async fn bridges_are_told_and_restarted() {
-    let bridge = start(setup(TOML)).await;
-    let servers = get(&bridge, "/servers").await;
+    let bridge = setup(TOML).with_database().await;
+    let admin = bridge.admin_api();
+    let servers = admin.get("/servers").await.ok();
     let ids: Vec<_> = servers["servers"]
         .as_array()
         .unwrap()
@@ -675,7 +606,7 @@ async fn bridges_are_told_and_restarted() {
         .collect();
     assert_eq!(ids, ["bad", "off", "other"]);
     assert_eq!(servers["servers"][1]["enabled"], false);
-    let list = get(&bridge, "/bridges").await;
+    let list = admin.get("/bridges").await.ok();
     let (bad, off) = (&list["bridges"][0], &list["bridges"][2]);
     assert_eq!(
         (&bad["status"], &bad["attempts"]),
@@ -685,7 +616,7 @@ async fn bridges_are_told_and_restarted() {
         (&off["status"], &off["reason"]),
         (&json!("disabled"), &json!("NOT_SET is not set"))
     );
-    let done = change(&bridge, Method::POST, "/bridges/bad/restart", Value::Null).await;
+    let done = admin.post("/bridges/bad/restart", "").await.ok();
     assert_eq!(
         (&done["status"], &done["bridge"]["attempts"]),
         (&json!("restarted"), &json!(2))
@@ -696,14 +627,12 @@ async fn bridges_are_told_and_restarted() {
 
 #[tokio::test]
 async fn a_decision_is_explained() {
-    let bridge = start(setup(TOML)).await;
+    let bridge = setup(TOML).with_database().await;
+    let admin = bridge.admin_api();
     let member = json!({ "email": "ann@example.org", "group_name": "readers" });
-    change(&bridge, Method::POST, "/users/groups", member).await;
-    let yes = get(
-        &bridge,
-        "/explain?user=Ann@Example.org&bridge=other&tool=echo",
-    )
-    .await;
+    admin.post("/users/groups", member).await.ok();
+    let explained = async |query: &str| admin.get(&format!("/explain?{query}")).await.ok();
+    let yes = explained("user=Ann@Example.org&bridge=other&tool=echo").await;
     assert_eq!(
         yes,
         json!({
@@ -713,13 +642,13 @@ async fn a_decision_is_explained() {
             "bridge_status": "ready",
         })
     );
-    let no = get(&bridge, "/explain?user=nobody@example.org&bridge=other").await;
+    let no = explained("user=nobody@example.org&bridge=other").await;
     assert_eq!(
         (&no["allowed"], &no["rule"]),
         (&json!(false), &json!("no_grant"))
     );
     assert_eq!(no["allowing"], json!(["readers", "MCP-Admin"]));
-    let root = get(&bridge, "/explain?user=root@example.org&bridge=nowhere").await;
+    let root = explained("user=root@example.org&bridge=nowhere").await;
     assert_eq!(
         (&root["allowed"], &root["bridge_status"]),
         (&json!(true), &Value::Null)
@@ -729,20 +658,21 @@ async fn a_decision_is_explained() {
 #[tokio::test]
 async fn a_plan_is_shown_before_it_is_done() {
     let setup = setup("[identity.keys.ops]\nkey = '${ADMIN}'\n[bridges.bad]\n{bad good}\n");
-    let bridge = start(setup).await;
-    assert_eq!(get(&bridge, "/plan").await["is_empty"], true);
+    let bridge = setup.with_database().await;
+    let admin = bridge.admin_api();
+    assert_eq!(admin.get("/plan").await.ok()["is_empty"], true);
     // The file is watched; what is refused there is never applied.
     bridge.write(
         "bridges.toml",
         "[bridges.bad]\ncomand = 'x'\nenv = { A_TOKEN = 'hunter2' }\n",
     );
-    let plan = get(&bridge, "/plan").await;
+    let plan = admin.get("/plan").await.ok();
     assert_eq!(plan["valid"], false);
     let problems = plan["problems"].to_string();
     assert!(problems.contains("did you mean `command`?"), "{problems}");
     assert!(!problems.contains("hunter2"), "{problems}");
     assert_eq!(
-        get(&bridge, "/bridges").await["bridges"][0]["status"],
+        admin.get("/bridges").await.ok()["bridges"][0]["status"],
         "ready"
     );
 }
@@ -750,14 +680,15 @@ async fn a_plan_is_shown_before_it_is_done() {
 #[tokio::test]
 async fn a_database_that_is_away_is_told() {
     let database = Postgres::create().await;
-    let bridge = start(setup(TOML).env("DB", &database.url)).await;
+    let bridge = setup(TOML).env("DB", &database.url).with_database().await;
+    let admin = bridge.admin_api();
     database.shut_out().await;
-    until(async || ask(&bridge, "/groups").await.status == 503).await;
-    assert_eq!(ask(&bridge, "/groups").await.code(), "store_unavailable");
+    until(async || admin.get("/groups").await.status == 503).await;
+    assert_eq!(admin.get("/groups").await.code(), "store_unavailable");
     // What needs no database goes on: this key is an administrator by the file.
-    assert_eq!(get(&bridge, "/bridges").await["count"], 3);
+    assert_eq!(admin.get("/bridges").await.ok()["count"], 3);
     database.let_in().await;
-    until(async || ask(&bridge, "/groups").await.status == 200).await;
+    until(async || admin.get("/groups").await.status == 200).await;
 }
 
 #[tokio::test]

@@ -384,7 +384,7 @@ async fn with_nothing_but_a_folder_in_the_environment_two_bridges_are_on() {
             || reason == format!("no user has logged in: mcp-bridge login {name}");
         assert!(is_told, "{name}: {reason}");
         let answer = bridge.post(&format!("/{name}/anything"), "{}").await;
-        assert_eq!((answer.status, answer.code()), (503, "disabled".to_owned()));
+        answer.assert_error(503, "disabled");
     }
     assert_eq!(on, ["demo", "filesystem"]);
     let listed = bridge
@@ -401,8 +401,7 @@ async fn with_nothing_but_a_folder_in_the_environment_two_bridges_are_on() {
         .await;
     assert_eq!(outside.code(), "tool_error", "{}", outside.text);
 
-    let (code, checked, _) = bridge.command(&["check"]).await;
-    assert_eq!(code, 0);
+    let checked = bridge.cli(&["check"]).await.ok();
     for line in checked.lines().take_while(|line| *line != "who may call") {
         let words: Vec<_> = line.split_whitespace().collect();
         let is_on = ["demo", "filesystem"].contains(&words[0]);

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Bridge, ChatApi, OpenWebUi, Setup, User, free_port, until};
@@ -46,7 +45,7 @@ async fn start(url: &str) -> Bridge {
     let setup = Setup::toml(TOML)
         .env("LINES_SECRET", SECRET)
         .env("LINES_URL", url)
-        .env("LINES_KEY", KEY)
+        .admin_key("LINES_KEY", KEY)
         .env("LINES_TOKEN", TOKEN);
     OpenWebUi::in_sqlite(&setup.path().join("webui.db")).await;
     setup.ready().await
@@ -61,23 +60,12 @@ fn from_chat(user: User, chat: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn send(
-    bridge: &Bridge,
-    path: &str,
-    headers: &[(&str, String)],
-    arguments: &Value,
-) -> Answer {
-    let headers: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let body = arguments.to_string();
-    bridge.send(Method::POST, path, &headers, &body).await
-}
-
 /// Calls the tool that talks, from a chat.
 async fn talk(bridge: &Bridge, path: &str, chat: &str, arguments: Value) -> Answer {
-    send(bridge, path, &from_chat(User::Alice, chat), &arguments).await
+    bridge
+        .caller(&from_chat(User::Alice, chat))
+        .post(path, &arguments)
+        .await
 }
 
 /// How often the log has a text.
@@ -284,7 +272,10 @@ async fn a_call_that_names_no_chat_or_may_not_write_there_is_sent_as_ever() {
     ];
     let calls = cases.iter().map(async |(name, to, headers)| {
         let arguments = json!({ "count": 2, "pause": 0.3, "words": name });
-        let answer = send(&bridge, &format!("/{to}/notify"), headers, &arguments).await;
+        let answer = bridge
+            .caller(headers)
+            .post(&format!("/{to}/notify"), &arguments)
+            .await;
         assert_eq!(answer.status, 200, "{name}: {}", answer.text);
     });
     join_all(calls).await;
@@ -311,7 +302,10 @@ async fn no_chat_hears_of_the_call_of_another() {
         let chat = format!("chat{n}");
         let arguments = json!({ "count": 3, "pause": 0.5, "words": format!("words of {n}") });
         let headers = from_chat(user, &chat);
-        let answer = send(&bridge, "/good/notify", &headers, &arguments).await;
+        let answer = bridge
+            .caller(&headers)
+            .post("/good/notify", &arguments)
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         let lines = api.whole(&chat).await;
         assert!(lines.len() >= 3, "{lines:?}");
@@ -327,14 +321,14 @@ async fn no_chat_hears_of_the_call_of_another() {
     });
     join_all(calls).await;
     // Two at once, one of which only logs.
-    let from_bob = from_chat(User::Bob, "loud");
+    let bob = bridge.as_bearer(&User::Bob.token(SECRET));
     let (mine, another) = (
         json!({ "count": 3, "pause": 0.4, "words": "mine" }),
         json!({ "count": 3, "pause": 0.4, "log": "of another" }),
     );
     let (_one, _two) = tokio::join!(
         talk(&bridge, "/good/notify", "quiet", mine),
-        send(&bridge, "/good/notify", &from_bob[..1], &another),
+        bob.call("good/notify", &another),
     );
     let lines = api.whole("quiet").await;
     assert!(
@@ -396,17 +390,7 @@ async fn a_session_of_a_group_tells_as_the_shared_one_does() {
     let api = ChatApi::start("").await;
     let bridge = start(&api.url).await;
     let key = json!({ "tenant_id": "staff", "server_id": "own", "key_name": "LINES_OWN", "key_value": "own-0123456789" });
-    let headers = [
-        ("authorization", format!("Bearer {KEY}")),
-        ("content-type", "application/json".to_owned()),
-    ];
-    until(async || {
-        send(&bridge, "/admin/api/tenant-keys", &headers, &key)
-            .await
-            .status
-            == 200
-    })
-    .await;
+    until(async || bridge.admin_api().post("/tenant-keys", &key).await.status == 200).await;
     let arguments = json!({ "count": 2, "pause": 0.4, "words": "$TOKEN in a session of its own" });
     let answer = talk(&bridge, "/own/notify", "own", arguments).await;
     assert_eq!(answer.status, 200, "{}", answer.text);

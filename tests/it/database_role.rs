@@ -1,7 +1,6 @@
 //! The bridge under a PostgreSQL role of its own, as deploy/postgres/bridge-role.sql makes it: it works as it does under
 //! a superuser, and reads nothing of Open WebUI's but the columns it needs.
 
-use reqwest::Method;
 use serde_json::json;
 use tokio::process::Command;
 
@@ -9,6 +8,7 @@ use crate::harness::{Bridge, OpenWebUi, Postgres, Setup, User, until};
 
 const SECRET: &str = "the secret of open webui, 0123456789";
 const ADMIN: &str = "the key of an administrator, 0123456789";
+const HI: &str = r#"{"message": "hi"}"#;
 const PASSWORD: &str = "password-of-the-role";
 
 /// A database and the role in it; roles belong to the whole server, so each test has one of its own.
@@ -82,29 +82,17 @@ fn setup(url: &str) -> Setup {
          [access]\ncache_ttl = '60s'\n[bridges.one]\n{{bad good}}\n"
     ))
     .env("ROLE_SECRET", SECRET)
-    .env("ROLE_ADMIN", ADMIN)
+    .admin_key("ROLE_ADMIN", ADMIN)
 }
 
 async fn call(bridge: &Bridge, user: User) -> u16 {
-    let token = format!("Bearer {}", user.token(SECRET));
-    let headers = [("authorization", token.as_str())];
-    let answer = bridge
-        .send(Method::POST, "/one/echo", &headers, r#"{"message": "hi"}"#)
-        .await;
-    answer.status
+    let caller = bridge.as_bearer(&user.token(SECRET));
+    caller.call("one/echo", HI).await.status
 }
 
 async fn grant(bridge: &Bridge, group: &str) {
-    let key = format!("Bearer {ADMIN}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let body = json!({"group": group, "bridge": "one"}).to_string();
-    let answer = bridge
-        .send(Method::POST, "/admin/api/grants", &headers, &body)
-        .await;
-    assert!(answer.status < 300, "{} {}", answer.status, answer.text);
+    let grant = json!({"group": group, "bridge": "one"});
+    bridge.admin_api().post("/grants", grant).await.ok();
 }
 
 async fn role() -> Role {

@@ -1,16 +1,15 @@
 //! The command line, `/admin/api/explain` and a call decide alike, and what may be misspelt is told.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Bridge, Setup, until};
 
 const TEAM: &str = "
 [identity.keys.root]
-key = 'key-of-root'
+key = '${ROOT_KEY}'
 groups = ['MCP-Admin']
 [identity.keys.chat]
-key = 'key-of-chat'
+key = '${CHAT_KEY}'
 forwards = true
 [access.groups]
 whole = ['crm']
@@ -45,32 +44,14 @@ const TOOLS: [&str; 6] = [
     "fail",
 ];
 
-async fn admin(bridge: &Bridge, method: Method, path: &str, body: &Value) -> Answer {
-    let headers = [
-        ("authorization", "Bearer key-of-root"),
-        ("content-type", "application/json"),
-    ];
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let path = format!("/admin/api{path}");
-    bridge.send(method, &path, &headers, &body).await
-}
-
-async fn change(bridge: &Bridge, path: &str, body: Value) -> Value {
-    let answer = admin(bridge, Method::POST, path, &body).await;
-    assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-    answer.json()
-}
-
 /// A member of each group, whose e-mail begins with the name of the group.
 async fn team() -> Bridge {
-    let bridge = Setup::toml(TEAM).ready().await;
+    let setup = Setup::toml(TEAM).admin_key("ROOT_KEY", "key-of-root");
+    let setup = setup.forwarder_key("CHAT_KEY", "key-of-chat");
+    let bridge = setup.ready().await;
     for group in GROUPS {
         let member = json!({ "email": format!("{group}@example.org"), "group_name": group });
-        change(&bridge, "/users/groups", member).await;
+        bridge.admin_api().post("/users/groups", member).await.ok();
     }
     bridge
 }
@@ -78,26 +59,17 @@ async fn team() -> Bridge {
 /// Runs `mcp-bridge access …`: exit code, and what it said.
 async fn access(bridge: &Bridge, words: &[&str]) -> (i32, String) {
     let words: Vec<_> = ["access"].iter().chain(words).copied().collect();
-    let (code, stdout, stderr) = bridge.command(&words).await;
-    (code, format!("{stdout}{stderr}"))
+    bridge.cli(&words).await.said()
 }
 
 async fn explain(bridge: &Bridge, user: &str, name: &str, tool: &str) -> Answer {
     let path = format!("/explain?user={user}&bridge={name}&tool={tool}");
-    admin(bridge, Method::GET, &path, &Value::Null).await
+    bridge.admin_api().get(&path).await
 }
 
 async fn call(bridge: &Bridge, user: &str, tool: &str) -> u16 {
-    let headers = [
-        ("authorization", "Bearer key-of-chat"),
-        ("x-openwebui-user-email", user),
-        ("x-openwebui-user-id", user),
-    ];
-    let path = format!("/crm/{tool}");
-    bridge
-        .send(Method::POST, &path, &headers, "{}")
-        .await
-        .status
+    let caller = bridge.as_user(user).with("x-openwebui-user-id", user);
+    caller.call(&format!("crm/{tool}"), "{}").await.status
 }
 
 /// What the command line says: `may` or `may not`, and the groups that are allowed to.
@@ -169,12 +141,8 @@ async fn a_tool_that_is_not_listed_is_told_alike() {
 #[tokio::test]
 async fn what_a_server_has_not_said_yet_is_not_guessed() {
     let bridge = team().await;
-    change(
-        &bridge,
-        "/grants",
-        json!({ "group": "readers", "bridge": "never", "read_only": true }),
-    )
-    .await;
+    let grant = json!({ "group": "readers", "bridge": "never", "read_only": true });
+    bridge.admin_api().post("/grants", grant).await.ok();
     let answer = explain(&bridge, "readers@example.org", "never", "get_x").await;
     let told = answer.json();
     assert_eq!(
@@ -260,17 +228,17 @@ async fn typos_in_changes_are_told_by_the_command_line() {
         let (code, said) = access(&bridge, words).await;
         assert!(code == 1 && said.contains("cannot name a group"), "{said}");
     }
-    let (code, _, said) = bridge
-        .command(&["audit", "query", "--outcome", "forbiden"])
-        .await;
+    let words = ["audit", "query", "--outcome", "forbiden"];
+    let (code, said) = bridge.cli(&words).await.said();
     assert!(code == 2 && said.contains("forbidden"), "{said}");
 }
 
 #[tokio::test]
 async fn typos_in_changes_are_told_by_the_api() {
     let bridge = team().await;
+    let admin = bridge.admin_api();
     let grant = json!({ "group": "gobs", "bridge": "crm", "tools": ["gett_*", "git_*"] });
-    let told = change(&bridge, "/grants", grant.clone()).await;
+    let told = admin.post("/grants", grant.clone()).await.ok();
     assert_eq!(told["matches"], "this matches 1 of 12 tools of `crm` now");
     let warnings = told["warnings"].to_string();
     assert!(
@@ -281,24 +249,20 @@ async fn typos_in_changes_are_told_by_the_api() {
         warnings.contains("`gett_*` matches no tool of `crm` now"),
         "{told}"
     );
-    let told = change(&bridge, "/grants", grant).await;
+    let told = admin.post("/grants", grant).await.ok();
     assert!(
         !told["warnings"].to_string().contains("new group"),
         "{told}"
     );
-    let told = change(
-        &bridge,
-        "/grants",
-        json!({ "group": "whole", "bridge": "crm" }),
-    )
-    .await;
+    let told = admin
+        .post("/grants", json!({ "group": "whole", "bridge": "crm" }))
+        .await
+        .ok();
     assert!(told.get("warnings").is_none(), "{told}");
-    let told = change(
-        &bridge,
-        "/keys",
-        json!({ "name": "k", "groups": ["reeders"] }),
-    )
-    .await;
+    let told = admin
+        .post("/keys", json!({ "name": "k", "groups": ["reeders"] }))
+        .await
+        .ok();
     assert!(
         told["warnings"]
             .to_string()
@@ -315,19 +279,13 @@ async fn typos_in_changes_are_told_by_the_api() {
         ("off", "TOKEN", false, "does not read `TOKEN`"),
         ("cmr", "TOKEN", false, "did you mean `crm`?"),
     ] {
-        let told = change(&bridge, "/tenant-keys", key(name, variable)).await;
+        let told = admin.post("/tenant-keys", key(name, variable)).await.ok();
         assert_eq!(told["known"], known, "{told}");
         let warnings = told["warnings"].to_string();
         assert!(warnings.contains(warning), "{told}");
         assert_eq!(told.get("warnings").is_none(), known, "{told}");
     }
-    let answer = admin(
-        &bridge,
-        Method::GET,
-        "/calls?outcome=forbiden",
-        &Value::Null,
-    )
-    .await;
+    let answer = admin.get("/calls?outcome=forbiden").await;
     assert_eq!(answer.status, 422, "{}", answer.text);
     assert!(answer.text.contains("`forbidden`"), "{}", answer.text);
 }

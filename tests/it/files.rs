@@ -22,7 +22,7 @@ fn setup(database: &str) -> Setup {
          [bridges.files]\n{program}"
     ))
     .env("FI_SECRET", SECRET)
-    .env("FI_ADMIN", ADMIN);
+    .admin_key("FI_ADMIN", ADMIN);
     setup.write("files.py", include_str!("servers/files.py"));
     setup
 }
@@ -39,8 +39,7 @@ async fn make(bridge: &Bridge, authorization: &str, path: &str, arguments: Value
 
 /// The path of the link in an answer.
 fn path(answer: &Answer) -> String {
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let told = answer.json();
+    let told = answer.ok();
     let link = told[1].as_str().unwrap_or_default();
     let path = link.strip_prefix(PUBLIC);
     path.unwrap_or_else(|| panic!("no link: {told}")).to_owned()
@@ -119,15 +118,8 @@ async fn a_link_opens_for_its_caller_on_every_replica() {
     assert!(ids.iter().all(|id| !link.contains(id.as_str())), "{ids:?}");
 
     // Who may no longer call may no longer download.
-    let grant = json!({ "group": "staff", "bridge": "makes" }).to_string();
-    let headers = [
-        ("authorization", admin.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let gone = first
-        .send(Method::DELETE, "/admin/api/grants", &headers, &grant)
-        .await;
-    assert_eq!(gone.status, 200, "{}", gone.text);
+    let grant = json!({ "group": "staff", "bridge": "makes" });
+    first.admin_api().delete("/grants", grant).await.ok();
     until(async || open(&second, &link, &as_browser).await.status == 403).await;
 }
 
@@ -194,8 +186,7 @@ async fn what_is_no_file_stays_in_the_answer_and_what_cannot_be_kept_is_told() {
         ),
     ] {
         let answer = make(&bridge, &admin, path, arguments.clone()).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let told = answer.json();
+        let told = answer.ok();
         let told = told[1].as_str().unwrap_or_default();
         assert!(
             told.starts_with(expected),
@@ -237,12 +228,7 @@ async fn what_is_no_file_stays_in_the_answer_and_what_cannot_be_kept_is_told() {
     // A file that cannot be kept is no link that opens nothing.
     database.shut_out().await;
     let lost = make(&bridge, &admin, "/makes/make", json!({})).await;
-    assert_eq!(
-        (lost.status, lost.code().as_str()),
-        (503, "store_unavailable"),
-        "{}",
-        lost.text
-    );
+    lost.assert_error(503, "store_unavailable");
 }
 
 #[tokio::test]

@@ -18,11 +18,7 @@ const TOO_MUCH: &str = "the session was ended: the server sent too much unreques
 
 /// The good bridge answers while the other floods. The suite of hostile servers measures how fast.
 async fn good_answers(bridge: &Bridge) {
-    let began = Instant::now();
-    let answer = bridge.post("/good/echo", r#"{"message": "hi"}"#).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, r#""hi""#));
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    bridge.assert_good_answers(Duration::from_secs(10)).await;
 }
 
 /// The resident memory of the bridge, in bytes.
@@ -32,16 +28,6 @@ fn resident(bridge: &Bridge) -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.unwrap().split_whitespace().nth(1).unwrap();
     kib.parse::<u64>().unwrap() * 1024
-}
-
-/// The reason of a bridge that is down.
-async fn reason(bridge: &Bridge, name: &str) -> String {
-    let is_down = |server: &Value| {
-        let has_reason = server["reason"].is_string();
-        has_reason && (server["status"] == "backing_off" || server["status"] == "failed")
-    };
-    let server = bridge.until_server(name, is_down).await;
-    server["reason"].as_str().unwrap().to_owned()
 }
 
 /// Starts a bridge of each kind beside a good one, and waits until all of them are down for this
@@ -62,7 +48,7 @@ async fn are_ended(mode: &str, kinds: &[&str], expected: &str) {
     let bridge = Setup::toml(&toml).listening().await;
     bridge.until("good", "ready").await;
     for kind in kinds {
-        let reason = reason(&bridge, kind).await;
+        let reason = bridge.until_down(kind).await;
         // An error without an id is that of the only request in flight, before it is a flood.
         let is_refusal = *kind == "idless-error" && reason.contains("refused `tools/list`");
         assert!(reason.contains(expected) || is_refusal, "{kind}: {reason}");
@@ -103,7 +89,7 @@ async fn a_flooding_server_is_started_ever_more_rarely() {
     let toml =
         "[bridges.good]\n{bad good}\n[bridges.bad]\n{bad flood junk --record {dir}/record}\n";
     let bridge = Setup::toml(toml).listening().await;
-    let reason = reason(&bridge, "bad").await;
+    let reason = bridge.until_down("bad").await;
     assert!(reason.contains(TOO_MUCH), "{reason}");
     tokio::time::sleep(Duration::from_secs(6)).await;
     let starts = bridge.read("record").matches(r#""start""#).count();
@@ -115,7 +101,7 @@ async fn a_flooding_server_is_started_ever_more_rarely() {
 async fn a_server_that_reads_no_answers_has_its_session_ended() {
     let toml = "[bridges.good]\n{bad good}\n[bridges.bad]\n{bad unread}\nconnect_timeout = '20s'\n";
     let bridge = Setup::toml(toml).listening().await;
-    let reason = reason(&bridge, "bad").await;
+    let reason = bridge.until_down("bad").await;
     assert!(
         reason.contains(
             "the session was ended: the server sent requests faster than it reads the answers"
@@ -187,7 +173,7 @@ async fn floods_end(bridges: &[(String, String)]) {
     let bridge = beside_a_good_one(bridges).listening().await;
     bridge.until("good", "ready").await;
     for (kind, _) in bridges {
-        let reason = reason(&bridge, kind).await;
+        let reason = bridge.until_down(kind).await;
         assert!(
             reason.contains("the session was ended: the server sent "),
             "{kind}: {reason}"
@@ -208,7 +194,7 @@ async fn a_flood_in_place_of_an_answer_ends_the_session() {
             "{kind}: {}",
             answer.text
         );
-        let reason = reason(&bridge, "bad").await;
+        let reason = bridge.until_down("bad").await;
         assert!(
             reason.contains("the session was ended: the server sent "),
             "{kind}: {reason}"
@@ -241,7 +227,7 @@ async fn a_tool_list_has_a_budget_of_bytes_and_of_values() {
     );
     let bridge = Setup::toml(&toml).listening().await;
     for name in ["values", "pages", "remote"] {
-        let reason = reason(&bridge, name).await;
+        let reason = bridge.until_down(name).await;
         assert!(
             reason.contains("its tool list is too large"),
             "{name}: {reason}"
@@ -264,7 +250,7 @@ async fn an_answer_that_drips_ends_with_its_time() {
     let toml = "[bridges.good]\n{bad good}\n[bridges.bad]\n{bad drip}\nconnect_timeout = '2s'\n";
     let began = Instant::now();
     let bridge = Setup::toml(toml).listening().await;
-    let reason = reason(&bridge, "bad").await;
+    let reason = bridge.until_down("bad").await;
     assert!(
         reason.contains("no answer to `initialize` within 2s"),
         "{reason}"

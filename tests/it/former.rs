@@ -6,7 +6,7 @@ use std::fs;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, Postgres, Setup, until};
+use crate::harness::{Bridge, Postgres, Setup, until};
 
 const ADMIN: &str = "the key of an administrator, 0123456789";
 const DEV: &str = "the key of a developer, 0123456789";
@@ -23,27 +23,9 @@ const TOML: &str = "[identity.keys.ops]\nkey = '${F_ADMIN}'\ngroups = ['MCP-Admi
 
 fn keyed(toml: &str) -> Setup {
     Setup::toml(toml)
-        .env("F_ADMIN", ADMIN)
+        .admin_key("F_ADMIN", ADMIN)
         .env("F_DEV", DEV)
         .env("F_NOBODY", NOBODY)
-}
-
-async fn send(bridge: &Bridge, key: &str, method: Method, path: &str, body: &Value) -> Answer {
-    let key = format!("Bearer {key}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    bridge.send(method, path, &headers, &body).await
-}
-
-async fn get(bridge: &Bridge, key: &str, path: &str) -> Answer {
-    send(bridge, key, Method::GET, path, &Value::Null).await
 }
 
 #[tokio::test]
@@ -90,7 +72,8 @@ async fn without_credentials_lists_are_empty_and_say_why() {
 #[tokio::test]
 async fn lists_name_the_transport_of_what_is_off_and_the_title() {
     let bridge = keyed(TOML).ready().await;
-    let list = get(&bridge, DEV, "/servers").await.json();
+    let dev = bridge.as_bearer(DEV);
+    let list = dev.get("/servers").await.json();
     let told: Vec<_> = list["servers"]
         .as_array()
         .unwrap()
@@ -109,14 +92,14 @@ async fn lists_name_the_transport_of_what_is_off_and_the_title() {
             (&json!("off"), &json!("off"), &json!("sse"), &json!(false)),
         ]
     );
-    let own = get(&bridge, DEV, "/good").await.json();
+    let own = dev.get("/good").await.json();
     assert_eq!(
         (&own["server"], &own["name"]),
         (&json!("good"), &json!("Good & useful"))
     );
-    let document = get(&bridge, DEV, "/good/openapi.json").await.json();
+    let document = dev.get("/good/openapi.json").await.json();
     assert_eq!(document["info"]["title"], "Good & useful");
-    let merged = get(&bridge, DEV, "/openapi.json").await.json();
+    let merged = dev.get("/openapi.json").await.json();
     let tag = merged["tags"]
         .as_array()
         .unwrap()
@@ -128,18 +111,19 @@ async fn lists_name_the_transport_of_what_is_off_and_the_title() {
         merged["paths"]["/good/echo"].is_object(),
         "paths keep the name"
     );
-    let page = get(&bridge, DEV, "/good/docs").await.text;
+    let page = dev.get("/good/docs").await.text;
     assert!(page.contains("Good &amp; useful"), "{page}");
-    let admin = get(&bridge, ADMIN, "/admin/api/bridges").await.json();
+    let admin = bridge.as_admin().get("/admin/api/bridges").await.json();
     assert_eq!(admin["bridges"][0]["title"], "Good & useful");
     assert_eq!(admin["bridges"][1]["transport"]["kind"], "url");
 }
 
-#[expect(clippy::too_many_lines, reason = "a list of routes")]
 #[tokio::test]
 async fn the_routes_of_the_python_proxy_answer_in_its_shapes() {
     let bridge = keyed(TOML).ready().await;
-    let tenants = get(&bridge, DEV, "/tenants").await.json();
+    let dev = bridge.as_bearer(DEV);
+    let admin = bridge.as_admin();
+    let tenants = dev.get("/tenants").await.json();
     assert_eq!(
         tenants,
         json!({"user": "dev", "tenants": [
@@ -147,7 +131,7 @@ async fn the_routes_of_the_python_proxy_answer_in_its_shapes() {
             {"tenant_id": "off", "display_name": "off", "enabled": false},
         ]})
     );
-    let tools = get(&bridge, DEV, "/tools").await.json();
+    let tools = dev.get("/tools").await.json();
     let listed = tools["tools"].as_array().unwrap();
     assert_eq!(
         (&tools["user"], &tools["tenant_count"]),
@@ -158,11 +142,11 @@ async fn the_routes_of_the_python_proxy_answer_in_its_shapes() {
     assert_eq!(echo["tenant_id"], "good");
     assert_eq!(echo["endpoint"], "/good/echo");
     assert!(listed.iter().all(|it| it["tenant_id"] == "good"));
-    let none = get(&bridge, NOBODY, "/tools").await.json();
+    let none = bridge.as_bearer(NOBODY).get("/tools").await.json();
     assert_eq!((&none["user"], &none["tools"]), (&json!("new"), &json!([])));
     assert!(none["message"].is_string());
     assert_eq!(
-        get(&bridge, NOBODY, "/tenants").await.json()["tenants"],
+        bridge.as_bearer(NOBODY).get("/tenants").await.json()["tenants"],
         json!([])
     );
 
@@ -184,57 +168,36 @@ async fn the_routes_of_the_python_proxy_answer_in_its_shapes() {
         "/admin/endpoints",
     ] {
         assert_eq!(bridge.get(path).await.status, 401, "{path}");
-        assert_eq!(get(&bridge, DEV, path).await.status, 403, "{path}");
-        let here = get(&bridge, ADMIN, path).await;
+        assert_eq!(dev.get(path).await.status, 403, "{path}");
+        let here = admin.get(path).await;
         assert_eq!(here.status, 200, "{path}: {}", here.text);
-        let there = get(&bridge, ADMIN, &path.replace("/admin/", "/admin/api/")).await;
+        let there = admin.get(&path.replace("/admin/", "/admin/api/")).await;
         assert_eq!(here.json(), there.json(), "{path}");
     }
-    let refused = send(&bridge, DEV, Method::POST, "/admin/users/groups", &member).await;
+    let refused = dev.post("/admin/users/groups", &member).await;
     assert_eq!(refused.status, 403);
-    let added = send(&bridge, ADMIN, Method::POST, "/admin/users/groups", &member).await;
+    let added = admin.post("/admin/users/groups", &member).await;
     assert_eq!(
         (added.status, &added.json()["status"]),
         (200, &json!("added"))
     );
     let group = json!({"group_name": "readers", "server_ids": ["good"]});
-    let created = send(&bridge, ADMIN, Method::POST, "/admin/groups", &group).await;
+    let created = admin.post("/admin/groups", &group).await;
     assert_eq!(
         (created.status, &created.json()["status"]),
         (200, &json!("created"))
     );
-    let one = get(&bridge, ADMIN, "/admin/groups/readers").await.json();
+    let one = admin.get("/admin/groups/readers").await.json();
     assert_eq!(
         (&one["servers"], &one["users"]),
         (&json!(["good"]), &json!(["ann@example.com"]))
     );
     let update = json!({"server_ids": ["other"]});
-    let updated = send(
-        &bridge,
-        ADMIN,
-        Method::PUT,
-        "/admin/groups/readers",
-        &update,
-    )
-    .await;
+    let updated = admin.put("/admin/groups/readers", &update).await;
     assert_eq!(updated.json()["servers"], json!(["other"]));
-    let gone = send(
-        &bridge,
-        ADMIN,
-        Method::DELETE,
-        "/admin/users/groups",
-        &member,
-    )
-    .await;
+    let gone = admin.delete("/admin/users/groups", &member).await;
     assert_eq!(gone.json()["status"], "removed");
-    let deleted = send(
-        &bridge,
-        ADMIN,
-        Method::DELETE,
-        "/admin/groups/readers",
-        &json!({}),
-    )
-    .await;
+    let deleted = admin.delete("/admin/groups/readers", json!({})).await;
     assert_eq!(deleted.json()["status"], "deleted");
 }
 
@@ -261,9 +224,7 @@ async fn sql_without_a_schema_reaches_the_tables_that_count() {
     let bridge = with_database(&database).ready().await;
     let served = async |key: &str| {
         let body = json!({"message": "hi"});
-        send(&bridge, key, Method::POST, "/other/echo", &body)
-            .await
-            .status
+        bridge.as_bearer(key).call("other/echo", &body).await.status
     };
     assert_eq!(served(DEV).await, 403);
     // As the scripts of the Python proxy have it.
@@ -279,7 +240,7 @@ async fn sql_without_a_schema_reaches_the_tables_that_count() {
         )
         .await;
     until(async || served(DEV).await == 200).await;
-    let users = get(&bridge, ADMIN, "/admin/users").await.json();
+    let users = bridge.as_admin().get("/admin/users").await.json();
     let ann = users["users"]
         .as_array()
         .unwrap()
@@ -315,9 +276,9 @@ async fn rows_in_a_copy_of_a_table_are_warned_of() {
     let database = Postgres::create().await;
     let mut bridge = with_database(&database).ready().await;
     let says = async |bridge: &Bridge| {
-        let (code, _out, said) = bridge.command(&["check"]).await;
-        assert_eq!(code, 0, "{said}");
-        said
+        let checked = bridge.cli(&["check"]).await;
+        assert_eq!(checked.code, 0, "{checked:?}");
+        checked.stderr
     };
     assert!(!says(&bridge).await.contains("does not read"));
     database
@@ -368,16 +329,15 @@ async fn mortal(server: &str) -> Bridge {
     bridge.until_published("/mortal/get_time").await;
     fs::remove_file(bridge.dir.path().join("alive")).unwrap();
     let path = "/admin/api/bridges/mortal/restart";
-    let answer = send(&bridge, ADMIN, Method::POST, path, &json!({})).await;
+    let answer = bridge.as_admin().post(path, json!({})).await;
     assert_eq!(answer.json()["status"], "failed", "{}", answer.text);
     bridge
 }
 
 async fn refreshed(bridge: &Bridge, query: &str, body: &Value) -> Value {
     let path = format!("/refresh{query}");
-    let answer = send(bridge, ADMIN, Method::POST, &path, body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()
+    let answer = bridge.as_admin().post(&path, body).await;
+    answer.ok()
 }
 
 fn has_mortal(list: &Value) -> bool {
@@ -394,6 +354,7 @@ async fn is_published(bridge: &Bridge) -> bool {
 #[tokio::test]
 async fn a_refresh_drops_the_tools_of_dead_servers_where_it_is_asked_to() {
     let bridge = mortal("").await;
+    let admin = bridge.as_admin();
     for (query, body) in [
         ("", Value::Null),
         ("", json!({})),
@@ -410,11 +371,8 @@ async fn a_refresh_drops_the_tools_of_dead_servers_where_it_is_asked_to() {
     assert_eq!(list["dropped"], json!(["mortal"]));
     assert!(!has_mortal(&list) && !is_published(&bridge).await, "{list}");
     // A call is told that it may come back.
-    let answer = send(&bridge, ADMIN, Method::POST, "/mortal/get_time", &json!({})).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "unavailable")
-    );
+    let answer = admin.call("mortal/get_time", json!({})).await;
+    answer.assert_error(503, "unavailable");
     bridge.write("alive", "");
     let list = refreshed(&bridge, "", &Value::Null).await;
     assert!(has_mortal(&list) && is_published(&bridge).await, "{list}");
@@ -422,26 +380,12 @@ async fn a_refresh_drops_the_tools_of_dead_servers_where_it_is_asked_to() {
     let list = refreshed(&bridge, "", &json!({"drop_dead": true})).await;
     assert!(has_mortal(&list), "{list}");
     assert_eq!(list["dropped"], json!([]));
-    let wrong = send(
-        &bridge,
-        ADMIN,
-        Method::POST,
-        "/refresh",
-        &json!({"drop_dead": 1}),
-    )
-    .await;
-    assert_eq!(
-        (wrong.status, wrong.code().as_str()),
-        (422, "invalid_request")
-    );
-    let refused = send(
-        &bridge,
-        DEV,
-        Method::POST,
-        "/refresh?drop_dead=true",
-        &Value::Null,
-    )
-    .await;
+    let wrong = admin.post("/refresh", json!({"drop_dead": 1})).await;
+    wrong.assert_error(422, "invalid_request");
+    let refused = bridge
+        .as_bearer(DEV)
+        .post("/refresh?drop_dead=true", "")
+        .await;
     assert_eq!(refused.status, 403);
 }
 

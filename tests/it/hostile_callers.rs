@@ -57,17 +57,9 @@ users = ['one']
     .env("HOSTILE_WEAK", WEAK)
 }
 
-async fn send(bridge: &Bridge, key: &str, method: Method, path: &str, body: &str) -> Answer {
-    let key = format!("Bearer {key}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    bridge.send(method, path, &headers, body).await
-}
-
 async fn call(bridge: &Bridge, key: &str, tool: &str, body: &str) -> Answer {
-    send(bridge, key, Method::POST, &format!("/one/{tool}"), body).await
+    let caller = bridge.as_bearer(key);
+    caller.call(&format!("one/{tool}"), body).await
 }
 
 /// Begins a call and sends a part of its body.
@@ -112,7 +104,7 @@ async fn slow_bodies_of_one_caller_leave_places_for_others_and_for_administrator
     sleep(Duration::from_millis(300)).await;
     others_are_served(&bridge, "slow bodies").await;
     let answer = call(&bridge, ALICE, "echo", HI).await;
-    assert_eq!((answer.status, answer.code().as_str()), (503, "busy"));
+    answer.assert_error(503, "busy");
     assert_eq!(answer.header("retry-after"), "1");
     assert!(answer.text.contains("one caller"), "{}", answer.text);
     drop(bodies);
@@ -126,12 +118,7 @@ async fn administrators_get_in_when_all_places_are_taken() {
     let _bodies = join_all((0..3).map(|_| slow_body(&bridge, ALICE))).await;
     sleep(Duration::from_millis(500)).await;
     let answer = call(&bridge, BOB, "echo", HI).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "busy"),
-        "{}",
-        answer.text
-    );
+    answer.assert_error(503, "busy");
     let table = [
         (Method::GET, "/admin/api/me"),
         (Method::GET, "/servers"),
@@ -139,7 +126,7 @@ async fn administrators_get_in_when_all_places_are_taken() {
         (Method::GET, "/metrics"),
     ];
     for (method, path) in table {
-        let answer = send(&bridge, OPS, method, path, "").await;
+        let answer = bridge.as_bearer(OPS).send(method, path, "").await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
     }
     assert_eq!(call(&bridge, OPS, "echo", HI).await.text, r#""hi""#);
@@ -156,7 +143,7 @@ async fn slow_calls_of_one_caller_leave_slots_and_queue_to_others() {
     // Six have a slot and six wait.
     for _ in 0..48 {
         let answer = hang.next().await.unwrap();
-        assert_eq!((answer.status, answer.code().as_str()), (503, "busy"));
+        answer.assert_error(503, "busy");
         assert!(answer.text.contains("one caller"), "{}", answer.text);
     }
     others_are_served(&bridge, "slow calls").await;
@@ -412,12 +399,12 @@ async fn refusals_without_identity_are_counted_and_do_not_fill_the_disk() {
     }
     bridge.signal("TERM");
     assert_eq!(bridge.exit_code().await, 0);
-    let (code, text, _) = bridge.command(&["audit", "query", "--limit", "500"]).await;
-    assert_eq!(code, 0);
+    let words = ["audit", "query", "--limit", "500"];
+    let text = bridge.cli(&words).await.ok();
     assert!(text.contains(&format!("x{}", refused - 1)), "{text}");
     assert!(text.contains("(127.0.0.1)"), "{text}");
     let words = ["audit", "query", "--limit", "500", "--format", "jsonl"];
-    let (_, lines, _) = bridge.command(&words).await;
+    let lines = bridge.cli(&words).await.ok();
     let records: Vec<Value> = lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())

@@ -1,11 +1,10 @@
 //! What groups call servers with, and what is sealed: the admin API, the command line, the key, at
 //! the real binary.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{fs, path::PathBuf};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::harness::{Answer, Bridge, Postgres, Setup, until};
 
@@ -31,41 +30,12 @@ description = '${TOKEN:-}'
 ";
 
 fn setup() -> Setup {
-    Setup::toml(TOML).env("ADMIN", ADMIN)
-}
-
-/// Running, with its database.
-async fn start(setup: Setup) -> Bridge {
-    let bridge = setup.ready().await;
-    until(async || {
-        ask(&bridge, Method::GET, "/users", &Value::Null)
-            .await
-            .status
-            == 200
-    })
-    .await;
-    bridge
-}
-
-/// A request of an administrator.
-async fn ask(bridge: &Bridge, method: Method, path: &str, body: &Value) -> Answer {
-    let key = format!("Bearer {ADMIN}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let path = format!("/admin/api{path}");
-    bridge.send(method, &path, &headers, &body).await
+    Setup::toml(TOML).admin_key("ADMIN", ADMIN)
 }
 
 /// One that must succeed.
 async fn done(bridge: &Bridge, method: Method, path: &str, body: Value) -> Value {
-    let answer = ask(bridge, method, path, &body).await;
+    let answer = bridge.admin_api().send(method, path, body).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text);
     assert!(!answer.text.contains(VALUE), "{path}: {}", answer.text);
     answer.json()
@@ -80,45 +50,11 @@ fn key(variable: &str, value: &str) -> Value {
     json!({ "tenant_id": "support", "server_id": "good", "key_name": variable, "key_value": value })
 }
 
-/// Runs SQL in the SQLite file of a folder: rows as lines of `column|column`.
-fn sqlite(bridge: &Bridge, sql: &str) -> Vec<String> {
-    let script = "import sqlite3, sys\n\
-        base = sqlite3.connect(sys.argv[1], timeout=10)\n\
-        for row in base.execute(sys.argv[2]): print('|'.join(map(str, row)))\n\
-        base.commit()";
-    let output = std::process::Command::new("python3")
-        .args(["-c", script, "mcp-bridge.db", sql])
-        .current_dir(bridge.dir.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
-
 /// Runs a command with variables and an input: exit code, and everything it printed.
 async fn run(bridge: &Bridge, words: &[&str], env: &[(&str, &str)], input: &str) -> (i32, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"))
-        .args(["--config", "bridges.toml"])
-        .args(words)
-        .env("ADMIN", ADMIN)
-        .envs(env.iter().copied())
-        .current_dir(bridge.dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // Whoever needs no input may be gone already.
-    drop(stdin.write_all(input.as_bytes()).await);
-    drop(stdin);
-    let output = child.wait_with_output().await.unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8(text).unwrap();
-    assert!(!text.contains(VALUE), "{words:?}: {text}");
-    (output.status.code().unwrap_or(-1), text)
+    let (code, said) = bridge.cli_with(words, env, input).await.said();
+    assert!(!said.contains(VALUE), "{words:?}: {said}");
+    (code, said)
 }
 
 /// Without variables and input.
@@ -182,7 +118,7 @@ async fn assert_keys(bridge: &Bridge) {
             422,
         ),
     ] {
-        let answer = ask(bridge, Method::POST, "/tenant-keys", &body).await;
+        let answer = bridge.admin_api().post("/tenant-keys", &body).await;
         assert_eq!(answer.status, status, "{body}: {}", answer.text);
         assert!(!answer.text.contains(VALUE), "{}", answer.text);
     }
@@ -204,7 +140,7 @@ async fn assert_endpoints(bridge: &Bridge) {
         "file:///x",
         "https://a:b@example.org",
     ] {
-        let answer = ask(bridge, Method::POST, "/endpoints", &endpoint(bad)).await;
+        let answer = bridge.admin_api().post("/endpoints", &endpoint(bad)).await;
         assert_eq!(
             (answer.status, answer.code()),
             (400, "invalid_endpoint".to_owned()),
@@ -222,24 +158,17 @@ async fn assert_endpoints(bridge: &Bridge) {
 
 /// Both go again, and all of it was written down.
 async fn assert_removed(bridge: &Bridge) {
+    let admin = bridge.admin_api();
     let old = json!({ "tenant_id": "support", "server_id": "good", "key_name": "TOKEN" });
     let gone = done(bridge, Method::DELETE, "/tenant-keys", old.clone()).await;
     assert_eq!(gone["status"], "deleted");
-    assert_eq!(
-        ask(bridge, Method::DELETE, "/tenant-keys", &old)
-            .await
-            .status,
-        404
-    );
+    assert_eq!(admin.delete("/tenant-keys", &old).await.status, 404);
     let old = json!({ "tenant_id": "support", "server_id": "good" });
     assert_eq!(
         done(bridge, Method::DELETE, "/endpoints", old.clone()).await["status"],
         "deleted"
     );
-    assert_eq!(
-        ask(bridge, Method::DELETE, "/endpoints", &old).await.status,
-        404
-    );
+    assert_eq!(admin.delete("/endpoints", &old).await.status, 404);
 
     let changes = get(bridge, "/changes?actor=ops").await;
     let told = changes["changes"].as_array().unwrap().iter().rev();
@@ -266,7 +195,7 @@ async fn assert_removed(bridge: &Bridge) {
 
 #[tokio::test]
 async fn administrators_keep_what_groups_call_with() {
-    let bridge = start(setup()).await;
+    let bridge = setup().with_database().await;
     assert!(!key_file(&bridge).exists(), "it is made when it is needed");
     assert_keys_and_endpoints(&bridge).await;
     assert_eq!(
@@ -282,7 +211,7 @@ async fn administrators_keep_what_groups_call_with() {
 
     let base = Postgres::create().await;
     let setup = setup().env("DB", &base.url).env("BRIDGE_SECRET_KEY", KEY);
-    let bridge = start(setup).await;
+    let bridge = setup.with_database().await;
     assert_keys_and_endpoints(&bridge).await;
     done(&bridge, Method::POST, "/tenant-keys", key("TOKEN", VALUE)).await;
     let stored = base
@@ -295,17 +224,17 @@ async fn administrators_keep_what_groups_call_with() {
 #[tokio::test]
 async fn replicas_make_no_keys_of_their_own() {
     let base = Postgres::create().await;
-    let bridge = start(setup().env("DB", &base.url)).await;
+    let bridge = setup().env("DB", &base.url).with_database().await;
     base.execute(
         "INSERT INTO mcp_proxy.tenant_server_keys (tenant_id, server_id, key_name, key_value)
          VALUES ('support', 'good', 'OLD', 'plain-from-before')",
     )
     .await;
-    let answer = ask(&bridge, Method::POST, "/tenant-keys", &key("TOKEN", VALUE)).await;
-    assert_eq!(
-        (answer.status, answer.code()),
-        (503, "no_secret_key".to_owned())
-    );
+    let answer = bridge
+        .admin_api()
+        .post("/tenant-keys", &key("TOKEN", VALUE))
+        .await;
+    answer.assert_error(503, "no_secret_key");
     assert!(
         answer
             .text
@@ -344,7 +273,11 @@ async fn replicas_make_no_keys_of_their_own() {
     );
 
     // With a key the next start seals it.
-    let again = start(setup().env("DB", &base.url).env("BRIDGE_SECRET_KEY", KEY)).await;
+    let again = setup()
+        .env("DB", &base.url)
+        .env("BRIDGE_SECRET_KEY", KEY)
+        .with_database()
+        .await;
     until(async || {
         let stored = base
             .column("SELECT key_value FROM mcp_proxy.tenant_server_keys")
@@ -361,7 +294,7 @@ async fn replicas_make_no_keys_of_their_own() {
 
 #[tokio::test]
 async fn the_command_line_keeps_keys_of_groups() {
-    let bridge = start(setup()).await;
+    let bridge = setup().with_database().await;
     let set = ["access", "group-key", "set", "support", "good", "TOKEN"];
     let (code, said) = run(&bridge, &set, &[], &format!("{VALUE}\n")).await;
     assert_eq!(code, 0, "{said}");
@@ -416,7 +349,7 @@ async fn the_command_line_keeps_keys_of_groups() {
     assert_eq!(code, 0, "{said}");
     let (code, said) = cli(&bridge, &remove).await;
     assert!(code == 1 && said.contains("group-key list"), "{said}");
-    let stored = sqlite(&bridge, "SELECT key_value FROM tenant_server_keys");
+    let stored = bridge.sql("SELECT key_value FROM tenant_server_keys").await;
     assert!(
         stored.len() == 1 && stored[0].starts_with("sealed:v1:"),
         "{stored:?}"
@@ -425,7 +358,7 @@ async fn the_command_line_keeps_keys_of_groups() {
 
 #[tokio::test]
 async fn a_key_that_is_lost_destroys_nothing() {
-    let mut bridge = start(setup()).await;
+    let mut bridge = setup().with_database().await;
     let (code, said) = cli(&bridge, &["secrets", "check"]).await;
     assert!(
         code == 0 && said.contains("there are no stored secrets"),
@@ -437,7 +370,7 @@ async fn a_key_that_is_lost_destroys_nothing() {
         code == 0 && said.contains("group keys: 1 under the current key"),
         "{said}"
     );
-    let rows = sqlite(&bridge, "SELECT key_value FROM tenant_server_keys");
+    let rows = bridge.sql("SELECT key_value FROM tenant_server_keys").await;
     let kept = fs::read_to_string(key_file(&bridge)).unwrap();
 
     // Lost: said by the list, the log and the command line.
@@ -445,7 +378,7 @@ async fn a_key_that_is_lost_destroys_nothing() {
     fs::remove_file(key_file(&bridge)).unwrap();
     bridge.start_again().await;
     until(async || {
-        let listed = ask(&bridge, Method::GET, "/tenant-keys", &Value::Null).await;
+        let listed = bridge.admin_api().get("/tenant-keys").await;
         listed.status == 200 && listed.json()["keys"][0]["problem"].is_string()
     })
     .await;
@@ -478,7 +411,7 @@ async fn a_key_that_is_lost_destroys_nothing() {
         assert!(said.contains("which is not configured"), "{said}");
     }
     assert_eq!(
-        sqlite(&bridge, "SELECT key_value FROM tenant_server_keys"),
+        bridge.sql("SELECT key_value FROM tenant_server_keys").await,
         rows
     );
 
@@ -505,7 +438,7 @@ async fn a_key_that_is_lost_destroys_nothing() {
 #[tokio::test]
 async fn a_key_file_is_taken_from_others() {
     use std::os::unix::fs::PermissionsExt as _;
-    let bridge = start(setup()).await;
+    let bridge = setup().with_database().await;
     let path = key_file(&bridge);
     fs::write(&path, KEY).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -520,26 +453,21 @@ async fn a_key_file_is_taken_from_others() {
 
 #[tokio::test]
 async fn plain_keys_are_sealed_at_the_start() {
-    let mut bridge = start(setup()).await;
+    let mut bridge = setup().with_database().await;
     bridge.kill().await;
-    sqlite(
-        &bridge,
-        "INSERT INTO tenant_server_keys (tenant_id, server_id, key_name, key_value) \
+    bridge
+        .sql(
+            "INSERT INTO tenant_server_keys (tenant_id, server_id, key_name, key_value) \
          VALUES ('support', 'good', 'TOKEN', 'the-value-of-the-group')",
-    );
+        )
+        .await;
     bridge.start_again().await;
     until(async || {
-        let stored = sqlite(&bridge, "SELECT key_value FROM tenant_server_keys");
+        let stored = bridge.sql("SELECT key_value FROM tenant_server_keys").await;
         stored[0].starts_with("sealed:v1:")
     })
     .await;
-    until(async || {
-        ask(&bridge, Method::GET, "/users", &Value::Null)
-            .await
-            .status
-            == 200
-    })
-    .await;
+    until(async || bridge.admin_api().get("/users").await.status == 200).await;
     assert_eq!(
         get(&bridge, "/tenant-keys").await["keys"][0]["problem"],
         Value::Null
@@ -573,9 +501,8 @@ env = { TOKEN = '${TOKEN}' }
 
 /// The token that a member's call reaches the server with, or why there is none.
 async fn token(bridge: &Bridge, member: &str) -> Result<String, Answer> {
-    let key = format!("Bearer key-of-the-{member}");
-    let headers = [("authorization", key.as_str())];
-    let answer = bridge.send(Method::POST, "/good/env", &headers, "{}").await;
+    let caller = bridge.as_bearer(&format!("key-of-the-{member}"));
+    let answer = caller.call("good/env", "{}").await;
     assert!(!answer.text.contains(VALUE), "{}", answer.text);
     if answer.status == 200 {
         Ok(answer.json()["TOKEN"].as_str().unwrap().to_owned())
@@ -587,8 +514,10 @@ async fn token(bridge: &Bridge, member: &str) -> Result<String, Answer> {
 #[tokio::test]
 async fn members_call_with_what_their_group_has() {
     // Texts so short are no secrets, and so they show in answers.
-    let setup = Setup::toml(GROUPS).env("ADMIN", ADMIN).env("TOKEN", "all");
-    let bridge = start(setup).await;
+    let setup = Setup::toml(GROUPS)
+        .admin_key("ADMIN", ADMIN)
+        .env("TOKEN", "all");
+    let bridge = setup.with_database().await;
     let says = async |member: &str, value: &str| token(&bridge, member).await.unwrap() == value;
     assert!(says("support-team", "all").await && says("developers", "all").await);
 
@@ -603,10 +532,9 @@ async fn members_call_with_what_their_group_has() {
     until(async || says("support-team", "***").await).await;
 
     // What does not open is refused, and not replaced by what others have.
-    sqlite(
-        &bridge,
-        "UPDATE tenant_server_keys SET key_value = substr(key_value, 1, 60)",
-    );
+    bridge
+        .sql("UPDATE tenant_server_keys SET key_value = substr(key_value, 1, 60)")
+        .await;
     until(async || token(&bridge, "support-team").await.is_err()).await;
     let refused = token(&bridge, "support-team").await.unwrap_err();
     assert_eq!(refused.status, 503, "{}", refused.text);

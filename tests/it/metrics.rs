@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use prometheus_parse::{Scrape, Value};
-use reqwest::Method;
 
 use crate::harness::{Bridge, PATIENCE, Setup, client, free_port, until};
 
@@ -258,25 +257,19 @@ async fn sessions_of_groups_are_counted_and_their_processes_are_measured_togethe
     .ready()
     .await;
     let send = async |key: &str, path: &str, body: &str| {
-        let authorization = format!("Bearer {key}");
-        let headers = [
-            ("authorization", authorization.as_str()),
-            ("content-type", "application/json"),
-        ];
-        bridge.send(Method::POST, path, &headers, body).await
+        let answer = bridge.as_bearer(key).post(path, body).await;
+        answer.status
     };
     for group in ["scarlet", "azure"] {
         let body = format!(
             r#"{{"tenant_id": "{group}", "server_id": "own", "key_name": "OWN_TOKEN", "key_value": "t0ken-of-{group}"}}"#
         );
-        until(async || send(ADMIN, "/admin/api/tenant-keys", &body).await.status == 200).await;
+        until(async || send(ADMIN, "/admin/api/tenant-keys", &body).await == 200).await;
     }
     for key in ["the-key-of-the-one", "the-key-of-the-two"] {
-        until(async || send(key, "/own/pid", "{}").await.status == 200).await;
+        until(async || send(key, "/own/pid", "{}").await == 200).await;
     }
-    let authorization = format!("Bearer {ADMIN}");
-    let headers = [("authorization", authorization.as_str())];
-    let answer = bridge.send(Method::GET, "/metrics", &headers, "").await;
+    let answer = bridge.as_bearer(ADMIN).get("/metrics").await;
     let series = Series::read(&answer.text);
     assert_counted(&series, "mcp_bridge_owned_sessions{bridge=own}", 2);
     assert_counted(&series, "mcp_bridge_owned_sessions_max{bridge=own}", 7);
@@ -295,17 +288,12 @@ async fn whoever_is_no_administrator_reads_no_metrics_unless_the_operator_says_s
         [identity.keys.other]\nkey = 'the-key-of-another'\ngroups = ['devs']\n\
         [access.groups]\ndevs = ['a']\n[bridges.a]\n{bad good}\n";
     let read = async |bridge: &Bridge, key: &str| {
-        let authorization = format!("Bearer {key}");
-        let headers = [("authorization", authorization.as_str())];
-        let headers = if key.is_empty() {
-            &[][..]
+        let answer = if key.is_empty() {
+            bridge.get("/metrics").await
         } else {
-            &headers[..]
+            bridge.as_bearer(key).get("/metrics").await
         };
-        bridge
-            .send(Method::GET, "/metrics", headers, "")
-            .await
-            .status
+        answer.status
     };
     for (line, statuses) in [
         ("", [401, 403, 200]),

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, Setup};
+use crate::harness::Setup;
+
+const DEV: &str = "key-of-dev";
 
 const TEAM: &str = "
 [identity.keys.dev]
@@ -99,20 +100,12 @@ const MISTAKES: [(&str, &str); 33] = [
     ("files/fail", r#"{"message": "no such row"}"#),
 ];
 
-/// A call of the developer.
-async fn call(bridge: &Bridge, path: &str, body: &str) -> Answer {
-    let headers = [("authorization", "Bearer key-of-dev")];
-    bridge
-        .send(Method::POST, &format!("/{path}"), &headers, body)
-        .await
-}
-
 #[tokio::test]
 async fn every_mistake_is_answered_with_what_to_do() {
     let bridge = Setup::toml(TEAM).ready().await;
     let mut table = String::new();
     for (path, body) in MISTAKES {
-        let answer = call(&bridge, path, body).await;
+        let answer = bridge.as_bearer(DEV).call(path, body).await;
         let told = answer.json();
         let message = told["message"].as_str().unwrap_or_default();
         assert!(
@@ -143,7 +136,7 @@ async fn every_mistake_is_answered_with_what_to_do() {
 #[tokio::test]
 async fn a_bridge_that_is_down_tells_when_to_come_back() {
     let bridge = Setup::toml(TEAM).ready().await;
-    let answer = call(&bridge, "down/fetch", "{}").await;
+    let answer = bridge.as_bearer(DEV).call("down/fetch", "{}").await;
     let told = answer.json();
     let wait = answer.headers["retry-after"].to_str().unwrap();
     assert_eq!(
@@ -190,7 +183,7 @@ async fn what_leaves_no_doubt_is_put_right() {
         ),
     ];
     for (path, body, expected) in rows {
-        let answer = call(&bridge, path, body).await;
+        let answer = bridge.as_bearer(DEV).call(path, body).await;
         assert_eq!(answer.status, 200, "{path} {body}: {}", answer.text);
         assert_eq!(answer.json(), expected, "{path} {body}");
     }
@@ -199,15 +192,11 @@ async fn what_leaves_no_doubt_is_put_right() {
 #[tokio::test]
 async fn documents_tell_hints_and_instructions() {
     let bridge = Setup::toml(TEAM).ready().await;
-    let headers = [("authorization", "Bearer key-of-dev")];
     for (document, tool) in [
         ("/openapi.json", "/files/list_calls"),
         ("/files/openapi.json", "/list_calls"),
     ] {
-        let read = bridge
-            .send(Method::GET, document, &headers, "")
-            .await
-            .json();
+        let read = bridge.as_bearer(DEV).get(document).await.json();
         let tags = read["tags"].as_array().unwrap();
         assert!(
             tags.contains(&json!({"name": "files", "description": "Read before you write."})),
@@ -223,10 +212,7 @@ async fn documents_tell_hints_and_instructions() {
         let names: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["StartTime_lt", "uids", "filter"]);
     }
-    let warnings = bridge
-        .send(Method::GET, "/files", &headers, "")
-        .await
-        .json()["warnings"]
-        .to_string();
+    let files = bridge.as_bearer(DEV).get("/files").await.json();
+    let warnings = files["warnings"].to_string();
     assert!(warnings.contains("`$filter` as `filter`"), "{warnings}");
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     harness::{Answer, Bridge, Browser, OAuthPeer, Page, Ports, until},
-    oauth::{admin, call, link_in, server, setup, shared_link, until_status, whoami},
+    oauth::{call, link_in, server, setup, shared_link, until_status, whoami},
 };
 
 const ALICE: &str = "alice@example.org";
@@ -29,21 +28,15 @@ async fn connect(bridge: &Bridge, refused: &Answer) {
 
 /// Forgets everybody's account.
 async fn disconnect_team(bridge: &Bridge) {
-    let gone = admin(bridge, Method::DELETE, "/oauth/team/connect").await;
+    let gone = bridge.as_admin().delete("/oauth/team/connect", "{}").await;
     assert_eq!(gone.json()["status"], "disconnected", "{}", gone.text);
     until_status(bridge, "team", "needs_login").await;
 }
 
 /// Forgets the account of a caller.
 async fn disconnect(bridge: &Bridge, user: &str) {
-    let key = format!("Bearer {}", crate::oauth::FORWARDER);
-    let headers = [
-        ("authorization", key.as_str()),
-        ("x-openwebui-user-email", user),
-    ];
-    let gone = bridge
-        .send(Method::DELETE, "/oauth/mine/connect", &headers, "")
-        .await;
+    let user = bridge.as_user(user);
+    let gone = user.delete("/oauth/mine/connect", "").await;
     assert_eq!(gone.json()["status"], "disconnected", "{}", gone.text);
 }
 
@@ -72,12 +65,7 @@ async fn fastmcp_with_one_account_for_everybody() {
     // The refusal of a refresh comes as 401 here.
     peer.revoke().await;
     let refused = whoami(&bridge, BOB, "team").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "needs_login"),
-        "{}",
-        refused.text
-    );
+    refused.assert_error(503, "needs_login");
     until_status(&bridge, "team", "needs_login").await;
     connect_team(&bridge).await;
     until_status(&bridge, "team", "ready").await;

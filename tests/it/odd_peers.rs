@@ -242,12 +242,7 @@ async fn what_is_small_when_compressed_has_the_bounds_of_what_it_is() {
     let bridge = Setup::toml(&peer.bridge("bomb")).ready().await;
     bridge.until("bomb", "ready").await;
     let answer = bridge.post("/bomb/t", "{}").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "result_too_large"),
-        "{}",
-        answer.text
-    );
+    answer.assert_error(502, "result_too_large");
     let status = std::fs::read_to_string(format!("/proc/{}/status", bridge.child.id().unwrap()));
     let peak = status.unwrap().lines().find_map(|line| {
         let kib = line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?;

@@ -31,7 +31,7 @@ readers = ['good']
 ";
 
 async fn start() -> Bridge {
-    Setup::toml(TOML).env("ADMIN", ADMIN).ready().await
+    Setup::toml(TOML).admin_key("ADMIN", ADMIN).ready().await
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn the_page_loads_nothing_from_elsewhere() {
 #[tokio::test]
 async fn the_page_knows_the_path_before_ours() {
     let toml = format!("[server]\nroot_path = '/it&co'\n{TOML}");
-    let bridge = Setup::toml(&toml).env("ADMIN", ADMIN).ready().await;
+    let bridge = Setup::toml(&toml).admin_key("ADMIN", ADMIN).ready().await;
     for prefix in ["", "/it&co"] {
         for (path, kind) in FILES {
             let answer = bridge.get(&format!("{prefix}{path}")).await;
@@ -146,18 +146,18 @@ async fn mcpo_has_no_such_page() {
 #[tokio::test]
 async fn the_page_is_told_who_asks() {
     let toml = format!("{TOML}[identity.keys.plain]\nkey = 'key-of-nobody-in-particular'\n");
-    let bridge = Setup::toml(&toml).env("ADMIN", ADMIN).ready().await;
+    let bridge = Setup::toml(&toml).admin_key("ADMIN", ADMIN).ready().await;
     let me = "/admin/api/me";
     let stranger = bridge.get(me).await;
     // With Basic in it the browser would ask for a password, and not the page.
     let told = (stranger.status, stranger.header("www-authenticate"));
     assert_eq!(told, (401, "Bearer"), "{}", stranger.text);
-    let plain = [("authorization", "Bearer key-of-nobody-in-particular")];
-    let plain = bridge.send(Method::GET, me, &plain, "").await;
+    let plain = bridge
+        .as_bearer("key-of-nobody-in-particular")
+        .get(me)
+        .await;
     assert_eq!(plain.status, 403, "{}", plain.text);
-    let key = format!("Bearer {ADMIN}");
-    let admin = [("authorization", key.as_str())];
-    let admin = bridge.send(Method::GET, me, &admin, "").await;
+    let admin = bridge.as_admin().get(me).await;
     assert_eq!(
         admin.json(),
         json!({ "id": "ops", "proof": "api_key", "workspace": "default", "enforced": true })
@@ -174,17 +174,13 @@ async fn the_page_works_in_a_browser() {
     let chromium = program(&["chromium", "chromium-browser", "google-chrome"]);
     let chromium = chromium.expect("chromium is missing: install Debian's package chromium");
     let bridge = start().await;
-    let key = format!("Bearer {ADMIN}");
-    let headers = [("authorization", key.as_str())];
+    let admin = bridge.as_admin();
     // A name that would be a script if the page took texts for HTML.
     let evil = "/good/%3Cimg%20src=x%20onerror=alert(1)%3E";
-    assert_eq!(
-        bridge.send(Method::POST, evil, &headers, "{}").await.status,
-        404
-    );
+    assert_eq!(admin.post(evil, "{}").await.status, 404);
     until(async || {
         let path = "/admin/api/calls?outcome=not_found";
-        let found = bridge.send(Method::GET, path, &headers, "").await;
+        let found = admin.get(path).await;
         found.status == 200 && found.json()["count"] == 1
     })
     .await;

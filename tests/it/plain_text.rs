@@ -44,11 +44,9 @@ async fn the_log_and_the_terminal_get_plain_text() {
             &["openapi"],
             &["check"],
         ] {
-            let (_, out, err) = bridge.command(words).await;
-            assert!(
-                is_plain(&out) && is_plain(&err),
-                "{words:?}: {out:?} {err:?}"
-            );
+            let out = bridge.cli(words).await;
+            let is_right = is_plain(&out.stdout) && is_plain(&out.stderr);
+            assert!(is_right, "{words:?}: {out:?}");
         }
     }
 }

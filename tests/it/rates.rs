@@ -2,7 +2,6 @@
 
 use std::{process::Stdio, time::Duration};
 
-use reqwest::Method;
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -37,15 +36,12 @@ calls_per_minute = 4
     ))
     .env("RATES_A", "the key of a")
     .env("RATES_B", "the key of b")
-    .env("RATES_OPS", "the key of ops")
+    .admin_key("RATES_OPS", "the key of ops")
 }
 
 async fn call(bridge: &Bridge, key: &str, path: &str) -> Answer {
-    let key = format!("Bearer the key of {key}");
-    let headers = [("authorization", key.as_str())];
-    bridge
-        .send(Method::POST, path, &headers, r#"{"message": "hi"}"#)
-        .await
+    let caller = bridge.as_bearer(&format!("the key of {key}"));
+    caller.post(path, r#"{"message": "hi"}"#).await
 }
 
 /// A call that passes.
@@ -96,13 +92,9 @@ async fn calls_are_counted_by_caller_group_and_bridge() {
         passes(&bridge, "ops", &one).await;
         assert_eq!(seen(&bridge), 7);
         // What was refused is on record.
-        let headers = [("authorization", "Bearer the key of ops")];
-        let path = "/admin/api/calls?outcome=rate_limited";
-        until(async || {
-            let records = bridge.send(Method::GET, path, &headers, "").await.json();
-            records["count"] == 4
-        })
-        .await;
+        let admin = bridge.admin_api();
+        let records = async || admin.get("/calls?outcome=rate_limited").await.json();
+        until(async || records().await["count"] == 4).await;
 
         // Of all members of a group together; a member of two has both bounds.
         let name = format!("r{:016x}", rand::random::<u64>());

@@ -2,7 +2,6 @@
 
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
-use reqwest::Method;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -123,8 +122,8 @@ async fn a_file_with_errors_changes_nothing_and_is_explained() {
         .env("TEAM_KEY", "k3y-of-the-team")
         .ready()
         .await;
-    let key = [("authorization", "Bearer k3y-of-the-team")];
-    let call = || bridge.send(Method::POST, "/good/pid", &key, "{}");
+    let team = bridge.as_bearer("k3y-of-the-team");
+    let call = || team.call("good/pid", "{}");
     let pid = call().await.text;
     let bad = format!("{good}[bridges.other]\ncomand = 'x'\n");
     bridge.write("bridges.toml", &bad);
@@ -141,11 +140,8 @@ async fn a_file_with_errors_changes_nothing_and_is_explained() {
     );
     assert!(log.contains("did you mean `command`"), "{log}");
     assert_eq!(call().await.text, pid);
-    let refused = bridge.send(Method::POST, "/refresh", &key, "").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (409, "invalid_config")
-    );
+    let refused = team.post("/refresh", "").await;
+    refused.assert_error(409, "invalid_config");
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(
         detail.contains("bridges.toml:7:1") && detail.contains("comand"),
@@ -165,12 +161,7 @@ async fn a_file_with_errors_changes_nothing_and_is_explained() {
     );
     until_logged(&bridge, APPLIED, 1).await;
     let end = Instant::now() + PATIENCE;
-    while bridge
-        .send(Method::POST, "/other/pid", &key, "{}")
-        .await
-        .status
-        != 200
-    {
+    while team.call("other/pid", "{}").await.status != 200 {
         assert!(Instant::now() < end, "{}", bridge.log());
         sleep(Duration::from_millis(50)).await;
     }
@@ -257,18 +248,15 @@ async fn keys_rotate_without_a_restart() {
     let setup = Setup::toml(toml);
     setup.write("key", "the-0ld-key\n");
     let bridge = setup.ready().await;
-    let call = async |key: &str| {
-        let headers = [("authorization", key)];
-        bridge.send(Method::POST, "/good/pid", &headers, "{}").await
-    };
-    let before = call("Bearer the-0ld-key").await;
+    let call = async |key: &str| bridge.as_bearer(key).call("good/pid", "{}").await;
+    let before = call("the-0ld-key").await;
     assert_eq!(before.status, 200);
-    assert_eq!(call("Bearer the-n3w-key").await.status, 401);
+    assert_eq!(call("the-n3w-key").await.status, 401);
     bridge.write("key", "the-n3w-key\n");
     until_logged(&bridge, APPLIED, 1).await;
-    let after = call("Bearer the-n3w-key").await;
+    let after = call("the-n3w-key").await;
     assert_eq!((after.status, after.text), (200, before.text));
-    assert_eq!(call("Bearer the-0ld-key").await.status, 401);
+    assert_eq!(call("the-0ld-key").await.status, 401);
     assert!(!bridge.log().contains("-key\n") && !bridge.log().contains("the-n3w-key"));
 }
 
@@ -330,7 +318,7 @@ command = '{dir}/program'
         .ready()
         .await;
     assert_eq!(bridge.post("/refresh", "").await.status, 401);
-    let key = [("authorization", "Bearer k3y-of-the-team")];
+    let team = bridge.as_bearer("k3y-of-the-team");
     let more = format!("{toml}[bridges.more]\n{{bad good}}\n");
     let script = "#!/bin/sh\nexec python3 {tests}/it/servers/bad_server.py good\n";
     bridge.write("program", script);
@@ -341,9 +329,7 @@ command = '{dir}/program'
         .status()
         .unwrap();
     bridge.write("bridges.toml", &more);
-    let done = bridge.send(Method::POST, "/refresh", &key, "").await;
-    assert_eq!(done.status, 200, "{}", done.text);
-    let done = done.json();
+    let done = team.post("/refresh", "").await.ok();
     assert_eq!(done["status"], "refreshed");
     assert_eq!(done["started"], serde_json::json!(["more"]));
     assert_eq!(done["restarted"], serde_json::json!(["broken"]));
@@ -352,16 +338,10 @@ command = '{dir}/program'
     assert_eq!(done["tools_count"], tools.len());
     for tool in ["good_echo", "more_echo", "broken_echo"] {
         assert!(tools.contains(&Value::from(tool)), "{tools:?}");
-        let path = format!("/{tool}");
-        let said = bridge
-            .send(Method::POST, &path, &key, r#"{"message": "hi"}"#)
-            .await;
+        let said = team.call(tool, r#"{"message": "hi"}"#).await;
         assert_eq!(said.text, r#""hi""#, "{tool}");
     }
-    assert_eq!(
-        bridge.send(Method::GET, "/refresh", &key, "").await.status,
-        405
-    );
+    assert_eq!(team.get("/refresh").await.status, 405);
 }
 
 #[tokio::test]
@@ -427,11 +407,6 @@ async fn limits_apply_and_are_told_as_they_apply() {
     };
     let (slow, second) = tokio::join!(slow, second);
     assert_eq!(slow.status, 200, "{}", slow.text);
-    assert_eq!(
-        (second.status, second.code().as_str()),
-        (503, "busy"),
-        "{}",
-        second.text
-    );
+    second.assert_error(503, "busy");
     assert_eq!(pid(&bridge, "good").await, after);
 }

@@ -231,10 +231,7 @@ async fn a_page_without_a_document_is_explained() {
             "{server}"
         );
         let answer = bridge.post(&format!("/{name}/x"), "{}").await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (503, "unavailable")
-        );
+        answer.assert_error(503, "unavailable");
     }
     good_answers(&bridge).await;
 }

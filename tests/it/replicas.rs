@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{Answer, Bridge, OpenWebUi, Postgres, Setup, User, until};
 
 const SECRET: &str = "the secret of open webui, 0123456789";
 const ADMIN: &str = "the key of an administrator, 0123456789";
+
+const HI: &str = r#"{"message": "hi"}"#;
 
 /// A change is heard of within this on every replica.
 const HEARD: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ fn setup(database: &Postgres, access: &str) -> Setup {
         database.url
     ))
     .env("RE_SECRET", SECRET)
-    .env("RE_ADMIN", ADMIN)
+    .admin_key("RE_ADMIN", ADMIN)
 }
 
 /// A database with Open WebUI's users, and two replicas on it that start at once.
@@ -36,32 +37,15 @@ async fn two(access: &str) -> (Postgres, Bridge, Bridge) {
     (database, first, second)
 }
 
-async fn call(bridge: &Bridge, user: User) -> Answer {
-    let token = format!("Bearer {}", user.token(SECRET));
-    let headers = [("authorization", token.as_str())];
-    bridge
-        .send(Method::POST, "/one/echo", &headers, r#"{"message": "hi"}"#)
-        .await
-}
-
-async fn admin(bridge: &Bridge, method: Method, path: &str, body: serde_json::Value) -> Answer {
-    let key = format!("Bearer {ADMIN}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let path = format!("/admin/api{path}");
-    let answer = bridge
-        .send(method, &path, &headers, &body.to_string())
-        .await;
-    assert!(answer.status < 300, "{} {}", answer.status, answer.text);
-    answer
+async fn echo(bridge: &Bridge, user: User) -> Answer {
+    let caller = bridge.as_bearer(&user.token(SECRET));
+    caller.call("one/echo", HI).await
 }
 
 /// Waits for a status; says how long it took.
 async fn becomes(bridge: &Bridge, user: User, status: u16) -> Duration {
     let began = Instant::now();
-    until(async || call(bridge, user).await.status == status).await;
+    until(async || echo(bridge, user).await.status == status).await;
     began.elapsed()
 }
 
@@ -78,24 +62,26 @@ async fn replicas_that_start_at_once_migrate_once() {
 async fn a_change_at_one_replica_counts_at_the_other() {
     // The net under the notices is far away, so that only they can be what works.
     let (_database, first, second) = two("cache_ttl = '60s'").await;
-    assert_eq!(call(&second, User::Alice).await.status, 403);
+    let at_first = first.admin_api();
+    let at_second = second.admin_api();
+    assert_eq!(echo(&second, User::Alice).await.status, 403);
     let grant = json!({ "group": "staff", "bridge": "one" });
 
-    admin(&first, Method::POST, "/grants", grant.clone()).await;
+    at_first.post("/grants", grant.clone()).await.ok();
     assert_eq!(
-        call(&first, User::Alice).await.status,
+        echo(&first, User::Alice).await.status,
         200,
         "at once where it was made"
     );
     let heard = becomes(&second, User::Alice, 200).await;
     assert!(heard < HEARD, "granted after {heard:?}");
 
-    admin(&first, Method::DELETE, "/grants", grant).await;
-    assert_eq!(call(&first, User::Alice).await.status, 403);
+    at_first.delete("/grants", grant).await.ok();
+    assert_eq!(echo(&first, User::Alice).await.status, 403);
     let heard = becomes(&second, User::Alice, 403).await;
     assert!(heard < HEARD, "revoked after {heard:?}");
     let calls = second.calls("one.jsonl").len();
-    assert_eq!(call(&second, User::Alice).await.status, 403);
+    assert_eq!(echo(&second, User::Alice).await.status, 403);
     assert_eq!(
         second.calls("one.jsonl").len(),
         calls,
@@ -104,24 +90,14 @@ async fn a_change_at_one_replica_counts_at_the_other() {
 
     // Members; then a group by another name.
     let member = json!({ "email": "BOB@example.org", "group_name": "friends" });
-    admin(&second, Method::POST, "/users/groups", member.clone()).await;
-    admin(
-        &second,
-        Method::POST,
-        "/groups",
-        json!({ "group_name": "friends", "server_ids": ["one"] }),
-    )
-    .await;
+    at_second.post("/users/groups", member.clone()).await.ok();
+    let group = json!({ "group_name": "friends", "server_ids": ["one"] });
+    at_second.post("/groups", group).await.ok();
     let heard = becomes(&first, User::Bob, 200).await;
     assert!(heard < HEARD, "joined after {heard:?}");
-    admin(&second, Method::DELETE, "/users/groups", member).await;
-    admin(
-        &second,
-        Method::POST,
-        "/groups",
-        json!({ "group_name": "guests", "server_ids": ["one"] }),
-    )
-    .await;
+    at_second.delete("/users/groups", member).await.ok();
+    let group = json!({ "group_name": "guests", "server_ids": ["one"] });
+    at_second.post("/groups", group).await.ok();
     let heard = becomes(&first, User::Bob, 403).await;
     assert!(heard < HEARD, "left after {heard:?}");
 }
@@ -129,7 +105,7 @@ async fn a_change_at_one_replica_counts_at_the_other() {
 #[tokio::test]
 async fn a_change_by_plain_sql_counts_too() {
     let (database, first, _second) = two("cache_ttl = '60s'").await;
-    assert_eq!(call(&first, User::Bob).await.status, 403);
+    assert_eq!(echo(&first, User::Bob).await.status, 403);
     database
         .execute("INSERT INTO mcp_proxy.group_tenant_mapping (group_name, tenant_id) VALUES ('sales', 'one')")
         .await;
@@ -140,13 +116,9 @@ async fn a_change_by_plain_sql_counts_too() {
 #[tokio::test]
 async fn with_the_listener_cut_the_lifetime_of_the_cache_counts() {
     let (database, first, second) = two("cache_ttl = '2s'").await;
-    admin(
-        &first,
-        Method::POST,
-        "/grants",
-        json!({ "group": "staff", "bridge": "one" }),
-    )
-    .await;
+    let at_first = first.admin_api();
+    let grant = json!({ "group": "staff", "bridge": "one" });
+    at_first.post("/grants", grant).await.ok();
     becomes(&second, User::Alice, 200).await;
     // Cut again and again while the grant goes: no notice can be relied on.
     let cut = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
@@ -164,25 +136,18 @@ async fn with_the_listener_cut_the_lifetime_of_the_cache_counts() {
 #[tokio::test]
 async fn an_outage_refuses_and_its_end_heals() {
     let (database, first, second) = two("cache_ttl = '1s'").await;
-    admin(
-        &first,
-        Method::POST,
-        "/grants",
-        json!({ "group": "staff", "bridge": "one" }),
-    )
-    .await;
+    let at_first = first.admin_api();
+    let grant = json!({ "group": "staff", "bridge": "one" });
+    at_first.post("/grants", grant).await.ok();
     becomes(&second, User::Alice, 200).await;
 
     database.shut_out().await;
     for bridge in [&first, &second] {
         // What is remembered may still count for its lifetime; after it nothing is guessed.
-        until(async || call(bridge, User::Alice).await.status == 503).await;
+        until(async || echo(bridge, User::Alice).await.status == 503).await;
         let began = Instant::now();
-        let answer = call(bridge, User::Alice).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (503, "store_unavailable")
-        );
+        let answer = echo(bridge, User::Alice).await;
+        answer.assert_error(503, "store_unavailable");
         assert!(!answer.header("retry-after").is_empty());
         assert!(
             began.elapsed() < Duration::from_secs(5),
@@ -216,7 +181,7 @@ async fn a_database_that_is_away_at_the_start_is_waited_for() {
         .listening()
         .await;
     assert_eq!(bridge.get("/ready").await.status, 503);
-    let answer = call(&bridge, User::Alice).await;
+    let answer = echo(&bridge, User::Alice).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert_eq!(bridge.calls("one.jsonl").len(), 0);
     database.let_in().await;
@@ -227,9 +192,8 @@ async fn a_database_that_is_away_at_the_start_is_waited_for() {
 #[tokio::test]
 async fn a_revoked_session_ends_within_the_lifetime_of_the_cache() {
     let (database, first, _second) = two("[access.groups]\nstaff = ['one']\n").await;
-    let token = format!("Bearer {}", User::Alice.token(SECRET));
-    let headers = [("authorization", token.as_str())];
-    let send = || first.send(Method::POST, "/one/echo", &headers, r#"{"message": "hi"}"#);
+    let alice = first.as_bearer(&User::Alice.token(SECRET));
+    let send = || alice.call("one/echo", HI);
     assert_eq!(send().await.status, 200);
     database
         .execute("UPDATE auth SET session_stamp = 'another' WHERE id = 'id-alice'")
@@ -247,17 +211,18 @@ async fn a_revoked_session_ends_within_the_lifetime_of_the_cache() {
 async fn what_was_revoked_stays_revoked_at_the_next_start() {
     let seeds = "[access.groups]\nstaff = ['one']\nsales = [{ bridge = 'one', tools = ['ec*'] }]\n";
     let (database, first, second) = two(seeds).await;
+    let at_first = first.admin_api();
     for user in [User::Alice, User::Bob] {
-        assert_eq!(call(&first, user).await.status, 200);
+        assert_eq!(echo(&first, user).await.status, 200);
     }
     for group in ["staff", "sales"] {
         let grant = json!({ "group": group, "bridge": "one" });
-        let gone = admin(&first, Method::DELETE, "/grants", grant).await;
-        assert_eq!(gone.json()["removed"], 1, "two replicas sowed it once");
+        let gone = at_first.delete("/grants", grant).await.ok();
+        assert_eq!(gone["removed"], 1, "two replicas sowed it once");
     }
     drop((first, second));
     let again = setup(&database, seeds).ready().await;
     for user in [User::Alice, User::Bob] {
-        assert_eq!(call(&again, user).await.status, 403);
+        assert_eq!(echo(&again, user).await.status, 403);
     }
 }

@@ -252,7 +252,7 @@ env = { A = '${NOT_SET_ANYWHERE}' }
         .env("TEAM_KEY", "k3y-of-the-team")
         .ready()
         .await;
-    let key = ("authorization", "Bearer k3y-of-the-team");
+    let team = bridge.as_bearer("k3y-of-the-team");
     for path in [
         "/openapi.json",
         "/docs",
@@ -266,7 +266,7 @@ env = { A = '${NOT_SET_ANYWHERE}' }
             (401, "unauthorized"),
             "{path}"
         );
-        let known = bridge.send(reqwest::Method::GET, path, &[key], "").await;
+        let known = team.get(path).await;
         assert_eq!(known.status, 200, "{path}");
     }
     // Nor do they learn what there is.

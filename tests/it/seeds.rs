@@ -1,8 +1,6 @@
 //! The groups of the shipped `bridges.toml`, in front of servers of those names (requirements
 //! S0-DB, S0-US005).
 
-use reqwest::Method;
-
 use crate::harness::{Setup, fixture};
 
 /// Every bridge that the shipped groups name, and one that none of them does.
@@ -53,12 +51,8 @@ async fn the_shipped_groups_see_exactly_their_bridges() {
         .ready()
         .await;
     for (group, seen) in SEEN {
-        let key = format!("Bearer seeds-0123456789-{group}");
-        let headers = [("authorization", key.as_str())];
-        let list = bridge
-            .send(Method::GET, "/servers", &headers, "")
-            .await
-            .json();
+        let caller = bridge.as_bearer(&format!("seeds-0123456789-{group}"));
+        let list = caller.get("/servers").await.json();
         let servers = list["servers"].as_array().unwrap();
         let mut ids: Vec<_> = servers
             .iter()
@@ -67,11 +61,9 @@ async fn the_shipped_groups_see_exactly_their_bridges() {
         ids.sort_unstable();
         assert_eq!(ids, seen, "{group}");
         for name in BRIDGES {
-            let path = format!("/{name}/echo");
             let before = bridge.calls(&format!("{name}.jsonl")).len();
-            let answer = bridge
-                .send(Method::POST, &path, &headers, r#"{"message": "hi"}"#)
-                .await;
+            let tool = format!("{name}/echo");
+            let answer = caller.call(&tool, r#"{"message": "hi"}"#).await;
             let after = bridge.calls(&format!("{name}.jsonl")).len();
             if seen.contains(&name) {
                 assert_eq!((answer.status, after), (200, before + 1), "{group} {name}");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Bridge, Setup, is_alive, until, until_gone};
+use crate::harness::{Bridge, PATIENCE, Setup, is_alive, until, until_gone};
 
 /// A file with a good bridge and a bad one.
 fn beside_a_good_one(bad: &str) -> Setup {
@@ -16,18 +16,7 @@ fn beside_a_good_one(bad: &str) -> Setup {
 /// The good bridge answers.
 async fn good_answers(bridge: &Bridge) {
     bridge.until("good", "ready").await;
-    let answer = bridge.post("/good/echo", r#"{"message": "hi"}"#).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, r#""hi""#));
-}
-
-/// The reason of the bad bridge, once it is down.
-async fn reason(bridge: &Bridge) -> String {
-    let server = bridge
-        .until_server("bad", |server| {
-            server["status"] == "backing_off" || server["status"] == "failed"
-        })
-        .await;
-    server["reason"].as_str().unwrap().to_owned()
+    bridge.assert_good_answers(PATIENCE).await;
 }
 
 #[tokio::test]
@@ -63,7 +52,7 @@ async fn servers_that_do_not_start_say_why() {
         let bridge = beside_a_good_one(bad).listening().await;
         bridge.until("good", "ready").await;
         good_answers(&bridge).await;
-        let reason = reason(&bridge).await;
+        let reason = bridge.until_down("bad").await;
         assert!(reason.contains(expected), "{bad}: {reason}");
         let answer = bridge.post("/bad/echo", "{}").await;
         assert_eq!(
@@ -93,8 +82,8 @@ async fn a_call_waits_for_the_first_connect_within_its_time() {
         call("/late/no-such-tool")
     );
     assert_eq!((late.status, late.text.as_str()), (200, "\"hi\""));
-    assert_eq!((mute.status, mute.code().as_str()), (503, "unavailable"));
-    assert_eq!((none.status, none.code().as_str()), (404, "not_found"));
+    mute.assert_error(503, "unavailable");
+    none.assert_error(404, "not_found");
 }
 
 #[tokio::test]
@@ -172,12 +161,7 @@ async fn a_server_that_dies_during_a_call_is_back_for_the_next() {
     bridge.until("bad", "ready").await;
     let before = bridge.post("/bad/pid", "{}").await.text;
     let answer = bridge.post("/bad/die", "{}").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "upstream_closed"),
-        "{}",
-        answer.text
-    );
+    answer.assert_error(502, "upstream_closed");
     let answer = bridge.post("/bad/pid", "{}").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_ne!(answer.text, before);
@@ -383,12 +367,7 @@ async fn a_result_that_is_too_large_costs_that_call_alone() {
         .await;
     let pid = bridge.post("/bad/pid", "{}").await.text;
     let answer = bridge.post("/bad/big", "{}").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "result_too_large"),
-        "{}",
-        answer.text
-    );
+    answer.assert_error(502, "result_too_large");
     assert_eq!(
         bridge.post("/bad/pid", "{}").await.text,
         pid,
@@ -448,7 +427,7 @@ async fn secrets_of_a_bridge_never_show() {
         .env("TOKEN", "s3cr3t-t0ken-value")
         .listening()
         .await;
-    let reason = reason(&bridge).await;
+    let reason = bridge.until_down("bad").await;
     assert!(reason.contains("***"), "{reason}");
     assert!(
         !bridge.log().contains("s3cr3t-t0ken-value"),

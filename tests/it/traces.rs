@@ -189,15 +189,10 @@ async fn no_secret_reaches_the_collector_but_the_one_that_is_for_it() {
         "[identity.keys.default]\nkey = '${MCP_API_KEY}'\n[bridges.child]\n{bad good}\n",
     );
     let bridge = bridge.ready().await;
-    let authorization = format!("Bearer {key}");
-    let state = format!("vendor={key}");
-    let headers = [
-        ("authorization", authorization.as_str()),
-        ("traceparent", PARENT),
-        ("tracestate", state.as_str()),
-    ];
+    let caller = bridge.as_bearer(key).with("traceparent", PARENT);
+    let caller = caller.with("tracestate", &format!("vendor={key}"));
     let path = format!("/child/{key}?key={key}");
-    bridge.send(Method::POST, &path, &headers, "{}").await;
+    caller.post(&path, "{}").await;
     let span = collector
         .span(|span| span.get("bridge.name") == "child")
         .await;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, Issuer, OpenWebUi, Postgres, Setup, User, token, until};
+use crate::harness::{Bridge, Issuer, OpenWebUi, Postgres, Setup, User, token, until};
 
 const SECRET: &str = "the secret of open webui, 0123456789";
 const JWT_SECRET: &str = "signs the header of the user, 0123456789";
@@ -194,23 +194,9 @@ async fn bridge(issuer: &Issuer, database: &str) -> Bridge {
         .env("WHO_GATEWAY_SECRET", GATEWAY_SECRET)
         .env("WHO_ISSUER", &issuer.url)
         .env("WHO_FORWARDER", FORWARDER)
-        .env("WHO_ADMIN", ADMIN);
+        .admin_key("WHO_ADMIN", ADMIN);
     OpenWebUi::in_sqlite(&setup.path().join("webui.db")).await;
     setup.ready().await
-}
-
-async fn send(
-    bridge: &Bridge,
-    method: Method,
-    path: &str,
-    headers: &Headers,
-    body: &str,
-) -> Answer {
-    let headers: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    bridge.send(method, path, &headers, body).await
 }
 
 /// What the records must say of one call.
@@ -251,7 +237,7 @@ async fn every_proof_on_every_face(database: &str) {
                 ("/open_echo", "open", may.call()),
                 ("/off/echo", "off", may.call_off()),
             ] {
-                let answer = send(&bridge, post.clone(), path, &headers, body).await;
+                let answer = bridge.caller(&headers).send(post.clone(), path, body).await;
                 let code = if answer.status == 200 {
                     String::new()
                 } else {
@@ -289,16 +275,14 @@ async fn every_proof_on_every_face(database: &str) {
         0
     );
     let answer = bridge.post("/open/echo", "{}").await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (401, "unauthorized")
-    );
+    answer.assert_error(401, "unauthorized");
     records_tell(&bridge, &told).await;
 }
 
 /// The lists and documents.
 async fn shows_what_they_may_use(bridge: &Bridge, may: May, headers: &Headers, case: &str) {
-    let get = |path| send(bridge, Method::GET, path, headers, "");
+    let caller = bridge.caller(headers);
+    let get = |path| caller.get(path);
     for path in ["/servers", "/"] {
         let list = get(path).await.json();
         let mut ids: Vec<_> = list["servers"]
@@ -312,7 +296,7 @@ async fn shows_what_they_may_use(bridge: &Bridge, may: May, headers: &Headers, c
     }
     for name in ["open", "other", "off"] {
         let path = format!("/{name}");
-        let answer = send(bridge, Method::GET, &path, headers, "").await;
+        let answer = bridge.caller(headers).get(&path).await;
         let wanted = if may.sees().contains(&name) { 200 } else { 403 };
         assert_eq!(answer.status, wanted, "{case} /{name}: {}", answer.text);
     }
@@ -333,11 +317,9 @@ async fn shows_what_they_may_use(bridge: &Bridge, may: May, headers: &Headers, c
 
 /// Every call left its record, as it was.
 async fn records_tell(bridge: &Bridge, told: &BTreeMap<String, Told>) {
-    let key = vec![("authorization", format!("Bearer {ADMIN}"))];
     let records = async || {
-        let answer = send(bridge, Method::GET, "/admin/api/calls?limit=1000", &key, "").await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let calls = answer.json()["calls"].as_array().unwrap().clone();
+        let answer = bridge.as_admin().get("/admin/api/calls?limit=1000").await;
+        let calls = answer.ok()["calls"].as_array().unwrap().clone();
         let told = calls.into_iter().map(|it| {
             let text = |name: &str| it[name].as_str().unwrap_or_default().to_owned();
             let told = Told {

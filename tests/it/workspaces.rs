@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, Setup, until};
+use crate::harness::{Bridge, Setup};
 
 const ALL: &str = "key-of-an-administrator-of-all";
 const ACME: &str = "key-of-an-administrator-of-acme";
@@ -37,32 +37,12 @@ enum May {
 }
 
 async fn start() -> Bridge {
-    let setup = Setup::toml(TOML).env("WS_ALL", ALL);
-    let setup = setup.env("WS_ACME", ACME).env("WS_GLOBEX", GLOBEX);
-    let bridge = setup.ready().await;
-    until(async || {
-        ask(&bridge, ALL, Method::GET, "/users", &Value::Null)
-            .await
-            .status
-            == 200
-    })
-    .await;
-    bridge
-}
-
-async fn ask(bridge: &Bridge, key: &str, method: Method, path: &str, body: &Value) -> Answer {
-    let authorization = format!("Bearer {key}");
-    let headers = [
-        ("authorization", authorization.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let text = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let path = format!("/admin/api{path}");
-    bridge.send(method, &path, &headers, &text).await
+    Setup::toml(TOML)
+        .admin_key("WS_ALL", ALL)
+        .env("WS_ACME", ACME)
+        .env("WS_GLOBEX", GLOBEX)
+        .with_database()
+        .await
 }
 
 /// Every route with something to send.
@@ -206,7 +186,11 @@ async fn administrators_of_one_workspace_stay_in_it() {
     let mut wrong = Vec::new();
     for (method, _, path, body, may) in &table {
         for (key, is_all) in [(ACME, false), (GLOBEX, false), (ALL, true)] {
-            let answer = ask(&bridge, key, method.clone(), path, body).await;
+            let answer = bridge
+                .as_bearer(key)
+                .api()
+                .send(method.clone(), path, body)
+                .await;
             let is_refused = answer.status == 403;
             if is_refused != (*may == May::All && !is_all) {
                 wrong.push(format!(
@@ -218,9 +202,7 @@ async fn administrators_of_one_workspace_stay_in_it() {
     }
     for (method, path) in [(Method::GET, "/metrics"), (Method::POST, "/refresh")] {
         for (key, status) in [(ACME, 403), (GLOBEX, 403), (ALL, 200)] {
-            let authorization = format!("Bearer {key}");
-            let headers = [("authorization", authorization.as_str())];
-            let answer = bridge.send(method.clone(), path, &headers, "").await;
+            let answer = bridge.as_bearer(key).send(method.clone(), path, "").await;
             if answer.status != status {
                 wrong.push(format!(
                     "{method} {path} {key}: {} {}",
@@ -235,27 +217,28 @@ async fn administrators_of_one_workspace_stay_in_it() {
 #[tokio::test]
 async fn nothing_of_others_is_seen_or_taken_away() {
     let bridge = start().await;
+    let acme = bridge.as_bearer(ACME).api();
     let narrowed = json!({"group": "g", "bridge": "good", "tools": ["echo"]});
-    let made = ask(&bridge, ACME, Method::POST, "/grants", &narrowed).await;
-    assert_eq!(made.status, 200, "{}", made.text);
+    let made = acme.post("/grants", &narrowed).await;
+    made.ok();
     let key = json!({"name": "script", "groups": ["g"]});
-    let made = ask(&bridge, ACME, Method::POST, "/keys", &key).await;
-    assert_eq!(made.status, 200, "{}", made.text);
+    acme.post("/keys", &key).await.ok();
     // A whole grant counts everywhere, and stays.
     let whole = json!({"group": "readers", "bridge": "good"});
-    let gone = ask(&bridge, ACME, Method::DELETE, "/grants", &whole).await;
+    let gone = acme.delete("/grants", &whole).await;
     assert_eq!(gone.status, 422, "{}", gone.text);
     for (key, grants, has_key) in [(ACME, 2, true), (GLOBEX, 1, false), (ALL, 1, false)] {
-        let seen = ask(&bridge, key, Method::GET, "/grants", &Value::Null).await;
+        let admin = bridge.as_bearer(key).api();
+        let seen = admin.get("/grants").await;
         assert_eq!(seen.json()["count"], grants, "{key}: {}", seen.text);
-        let seen = ask(&bridge, key, Method::GET, "/keys", &Value::Null).await;
+        let seen = admin.get("/keys").await;
         assert_eq!(
             seen.text.contains("script"),
             has_key,
             "{key}: {}",
             seen.text
         );
-        let calls = ask(&bridge, key, Method::GET, "/changes", &Value::Null).await;
+        let calls = admin.get("/changes").await;
         assert_eq!(
             calls.text.contains("script"),
             has_key,
@@ -263,20 +246,18 @@ async fn nothing_of_others_is_seen_or_taken_away() {
             calls.text
         );
     }
-    let revoked = ask(
-        &bridge,
-        GLOBEX,
-        Method::DELETE,
-        "/keys",
-        &json!({"name": "script"}),
-    )
-    .await;
+    let revoked = bridge
+        .as_bearer(GLOBEX)
+        .api()
+        .delete("/keys", json!({"name": "script"}))
+        .await;
     assert_eq!(revoked.status, 404, "{}", revoked.text);
 }
 
 #[tokio::test]
 async fn names_that_read_as_something_else_are_refused() {
     let bridge = start().await;
+    let all = bridge.as_bearer(ALL).api();
     for name in [
         "boss@example.com",
         "bo\u{200b}t",
@@ -284,7 +265,7 @@ async fn names_that_read_as_something_else_are_refused() {
         "bot\u{2066}",
     ] {
         let key = json!({"name": name});
-        let answer = ask(&bridge, ALL, Method::POST, "/keys", &key).await;
+        let answer = all.post("/keys", &key).await;
         assert_eq!(answer.status, 422, "{name:?}: {}", answer.text);
     }
     for name in [
@@ -306,7 +287,7 @@ async fn names_that_read_as_something_else_are_refused() {
             ("/keys", json!({"name": "bot", "groups": [name]})),
         ];
         for (path, body) in requests {
-            let answer = ask(&bridge, ALL, Method::POST, path, &body).await;
+            let answer = all.post(path, &body).await;
             assert!(
                 [400, 422].contains(&answer.status),
                 "{path} {name:?}: {}",

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     DEV, GATEWAY, GATEWAY_SECRET, HI, JWT_SECRET, Row, SECRET, all_are_refused, and, bearer,
-    bridge, call, head_too_large, seen, send,
+    bridge, call, head_too_large, seen,
 };
 use crate::harness::{Bridge, Issuer, User, token};
 
@@ -155,8 +155,8 @@ async fn headers_that_anybody_may_send_mean_nothing() {
         erin = and(erin, "x-user-admin", "true");
         erin = and(erin, "x-auth-source", "entra-token");
         let answer = call(&bridge, &erin).await;
-        assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"));
-        let answer = send(&bridge, Method::GET, "/admin/api/users", &erin, "").await;
+        answer.assert_error(403, "forbidden");
+        let answer = bridge.caller(&erin).get("/admin/api/users").await;
         assert_eq!(answer.status, 403, "{}", answer.text);
         for query in [
             "?user_email=alice@example.org",
@@ -168,7 +168,7 @@ async fn headers_that_anybody_may_send_mean_nothing() {
                 (Method::GET, "/admin/api/users"),
             ] {
                 let path = format!("{path}{query}");
-                let answer = send(&bridge, method, &path, &Vec::new(), HI).await;
+                let answer = bridge.caller::<&str>(&[]).send(method, &path, HI).await;
                 assert_eq!(answer.status, 401, "{path}: {}", answer.text);
             }
         }

@@ -66,7 +66,7 @@ fn setup(text: &str, issuer: &str) -> Setup {
         .env("BAD_GATEWAY_SECRET", GATEWAY_SECRET)
         .env("BAD_ISSUER", issuer)
         .env("BAD_FORWARDER", FORWARDER)
-        .env("BAD_ADMIN", ADMIN)
+        .admin_key("BAD_ADMIN", ADMIN)
         .env("BAD_DEV", DEV)
 }
 
@@ -96,22 +96,8 @@ fn and(mut headers: Headers, name: &'static str, value: &str) -> Headers {
     headers
 }
 
-async fn send(
-    bridge: &Bridge,
-    method: Method,
-    path: &str,
-    headers: &Headers,
-    body: &str,
-) -> Answer {
-    let headers: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    bridge.send(method, path, &headers, body).await
-}
-
 async fn call(bridge: &Bridge, headers: &Headers) -> Answer {
-    send(bridge, Method::POST, "/one/echo", headers, HI).await
+    bridge.caller(headers).post("/one/echo", HI).await
 }
 
 /// How many calls reached a server.
@@ -132,7 +118,7 @@ async fn all_are_refused(bridge: &Bridge, rows: Vec<Row>) {
             (Method::POST, "/one_echo"),
             (Method::GET, "/one"),
         ] {
-            let answer = send(bridge, method, path, &headers, HI).await;
+            let answer = bridge.caller(&headers).send(method, path, HI).await;
             if (answer.status, answer.code().as_str()) != (status, code) {
                 wrong.push(format!("{name} {path}: {} {}", answer.status, answer.text));
             }

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::get_current_timestamp;
-use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    BRIDGES, DEV, GATEWAY, IDENTITY, SECRET, bearer, bridge, call, seen, send, setup, with_postgres,
+    BRIDGES, DEV, GATEWAY, IDENTITY, SECRET, bearer, bridge, call, seen, setup, with_postgres,
 };
 use crate::harness::{Issuer, OpenWebUi, Postgres, Setup, User, free_port, token, until};
 
@@ -72,13 +71,8 @@ async fn a_database_that_goes_away_or_stands_still_lets_nobody_in() {
     assert_eq!(call(&bridge, &alice).await.status, 200);
 
     // Away in the middle of a call: the call was let in and ends well.
-    let slow = send(
-        &bridge,
-        Method::POST,
-        "/one/slow",
-        &alice,
-        r#"{"seconds": 1}"#,
-    );
+    let caller = bridge.caller(&alice);
+    let slow = caller.call("one/slow", r#"{"seconds": 1}"#);
     let outage = async {
         until(async || seen(&bridge) == 2).await;
         database.shut_out().await;
@@ -87,10 +81,7 @@ async fn a_database_that_goes_away_or_stands_still_lets_nobody_in() {
     assert_eq!(answer.status, 200, "{}", answer.text);
     // Who was not asked for before is not guessed.
     let answer = call(&bridge, &bearer(User::Bob.token(SECRET))).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "store_unavailable")
-    );
+    answer.assert_error(503, "store_unavailable");
     assert!(!answer.header("retry-after").is_empty());
     until(async || call(&bridge, &alice).await.status == 503).await;
     database.let_in().await;
@@ -106,10 +97,7 @@ async fn a_database_that_goes_away_or_stands_still_lets_nobody_in() {
     let both = bearer(User::Bob.token(SECRET));
     let (first, second) = tokio::join!(call(&bridge, &alice), call(&bridge, &both));
     for answer in [first, second] {
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (503, "store_unavailable")
-        );
+        answer.assert_error(503, "store_unavailable");
     }
     assert!(
         began.elapsed() < Duration::from_secs(3),
@@ -138,10 +126,7 @@ async fn open_webui_out_of_reach_is_an_outage_and_no_permission() {
     let bridge = setup(&text, "http://127.0.0.1:9/none").ready().await;
     let began = Instant::now();
     let answer = call(&bridge, &bearer(User::Alice.token(SECRET))).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "identity_unavailable")
-    );
+    answer.assert_error(503, "identity_unavailable");
     assert!(!answer.header("retry-after").is_empty());
     assert!(
         began.elapsed() < Duration::from_secs(5),
@@ -172,10 +157,7 @@ async fn an_issuer_out_of_reach_counts_only_while_its_keys_are_known() {
     let good = bearer(issuer.token("the-bridge", claims.clone()));
     for _ in 0..3 {
         let answer = call(&bridge, &good).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (503, "identity_unavailable")
-        );
+        answer.assert_error(503, "identity_unavailable");
     }
     assert_eq!(seen(&bridge), 0);
     issuer.start_again().await;

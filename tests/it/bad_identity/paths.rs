@@ -1,8 +1,6 @@
 //! Paths that mean to be another one.
 
-use reqwest::Method;
-
-use super::{ADMIN, DEV, GATEWAY, HI, bearer, bridge, call, seen, send};
+use super::{ADMIN, DEV, GATEWAY, HI, bearer, bridge, call, seen};
 
 /// Paths that mean to be another one, below the bridges `one` and `two`.
 const TRICKS: &[&str] = &[
@@ -108,8 +106,8 @@ const TRICKS: &[&str] = &[
 #[tokio::test]
 async fn no_path_leads_where_the_plain_one_does_not() {
     let bridge = bridge("http://127.0.0.1:9/none", GATEWAY).await;
-    let plain = send(&bridge, Method::POST, "/two/echo", &bearer(DEV), HI).await;
-    assert_eq!((plain.status, plain.code().as_str()), (403, "forbidden"));
+    let plain = bridge.as_bearer(DEV).call("two/echo", HI).await;
+    plain.assert_error(403, "forbidden");
     let key = |key: &str| format!("authorization: Bearer {key}\r\n");
     let mut wrong = Vec::new();
     for path in TRICKS {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     ADMIN, DEV, FORWARDER, GATEWAY, GATEWAY_SECRET, HI, Headers, SECRET, and, bearer, bridge, call,
-    send, with_postgres,
+    with_postgres,
 };
-use crate::harness::{Answer, Bridge, OpenWebUi, Postgres, User};
+use crate::harness::{Bridge, OpenWebUi, Postgres, User};
 
 /// Texts that mean to be more than texts.
 const INJECTIONS: [&str; 6] = [
@@ -41,28 +41,10 @@ fn encoded(text: &str) -> String {
         .replace('+', "%20")
 }
 
-async fn admin(bridge: &Bridge, method: Method, path: &str, body: &Value) -> Answer {
-    let headers = and(bearer(ADMIN), "content-type", "application/json");
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    send(
-        bridge,
-        method,
-        &format!("/admin/api{path}"),
-        &headers,
-        &body,
-    )
-    .await
-}
-
 async fn sql_is_text(bridge: &Bridge) {
     let grants = async || {
-        let answer = admin(bridge, Method::GET, "/grants", &Value::Null).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.json()["grants"].as_array().unwrap().clone()
+        let answer = bridge.admin_api().get("/grants").await;
+        answer.ok()["grants"].as_array().unwrap().clone()
     };
     let before = grants().await;
     assert_eq!(before.len(), 3);
@@ -191,7 +173,7 @@ const NAMING: [&str; 6] = [
 async fn through_every_field(bridge: &Bridge, text: &str) {
     let mut answers = Vec::new();
     for (method, path, body) in changes(text).into_iter().chain(questions(text)) {
-        let answer = admin(bridge, method.clone(), &path, &body).await;
+        let answer = bridge.admin_api().send(method.clone(), &path, &body).await;
         answers.push((format!("{method} {path} {body}"), answer));
     }
     for name in NAMING {
@@ -209,7 +191,7 @@ async fn through_every_field(bridge: &Bridge, text: &str) {
         format!("/{path}/echo"),
         format!("/one_{path}"),
     ] {
-        let answer = send(bridge, Method::POST, &path, &bearer(DEV), HI).await;
+        let answer = bridge.as_bearer(DEV).post(&path, HI).await;
         assert!(
             [403, 404].contains(&answer.status),
             "{path}: {}",
@@ -248,9 +230,8 @@ async fn through_the_command_line(bridge: &Bridge, text: &str) {
         ],
         vec!["audit", "changes", "--actor", text],
     ] {
-        let (code, stdout, stderr) = bridge.command(&words).await;
+        let (code, said) = bridge.cli(&words).await.said();
         assert!([0, 1, 2].contains(&code), "{words:?}: {code}");
-        let said = format!("{stdout}{stderr}");
         for trouble in ["syntax", "panicked", "database is"] {
             assert!(!said.contains(trouble), "{words:?}: {said}");
         }
@@ -326,7 +307,10 @@ async fn the_admin_api_is_for_administrators_alone() {
     for (method, path) in admin_routes() {
         for (who, headers, status) in &senders {
             let headers = and(headers.clone(), "content-type", "application/json");
-            let answer = send(&bridge, method.clone(), &path, &headers, "{}").await;
+            let answer = bridge
+                .caller(&headers)
+                .send(method.clone(), &path, "{}")
+                .await;
             let code = if *status == 401 {
                 "unauthorized"
             } else {
@@ -341,7 +325,10 @@ async fn the_admin_api_is_for_administrators_alone() {
         }
         // And an administrator gets in, whatever becomes of it.
         let headers = and(bearer(ADMIN), "content-type", "application/json");
-        let answer = send(&bridge, method.clone(), &path, &headers, "{}").await;
+        let answer = bridge
+            .caller(&headers)
+            .send(method.clone(), &path, "{}")
+            .await;
         if [401, 403, 405].contains(&answer.status) || answer.status >= 500 {
             wrong.push(format!(
                 "{method} {path} by an administrator: {} {}",
@@ -350,9 +337,7 @@ async fn the_admin_api_is_for_administrators_alone() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    let changes = admin(&bridge, Method::GET, "/changes", &Value::Null)
-        .await
-        .json();
+    let changes = bridge.admin_api().get("/changes").await.json();
     let is_ours = |it: &Value| it["actor"] == "admin" || it["actor"] == "configuration";
     let all = changes["changes"].as_array().unwrap();
     assert!(all.iter().all(is_ours), "{changes}");

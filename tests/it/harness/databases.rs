@@ -2,7 +2,13 @@
 
 use std::{env, str::FromStr as _, thread};
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection,
+    postgres::PgConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
+
+use super::{Bridge, PATIENCE};
 
 /// A PostgreSQL database of its own.
 pub struct Postgres {
@@ -71,6 +77,27 @@ impl Drop for Postgres {
         });
         // A panic was printed there; a database that stays behind fails no test.
         drop(dropped.join());
+    }
+}
+
+impl Bridge {
+    /// Runs a statement in the SQLite database of the folder. Each row is a line of
+    /// `column|column`; an absent value reads `NULL`.
+    pub async fn sql(&self, sql: &str) -> Vec<String> {
+        let options = SqliteConnectOptions::new()
+            .filename(self.dir.path().join("mcp-bridge.db"))
+            .busy_timeout(PATIENCE);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let rows = sqlx::query(AssertSqlSafe(sql.to_owned()));
+        let rows = rows.fetch_all(&mut connection).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{error} in {sql}"));
+        connection.close().await.unwrap();
+        let column = |row: &SqliteRow, at| {
+            let text: Option<String> = row.try_get_unchecked(at).unwrap();
+            text.unwrap_or_else(|| "NULL".to_owned())
+        };
+        let line = |row: &SqliteRow| (0..row.len()).map(|at| column(row, at)).collect::<Vec<_>>();
+        rows.iter().map(|row| line(row).join("|")).collect()
     }
 }
 

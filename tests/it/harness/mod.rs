@@ -1,7 +1,10 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
+mod answer;
 mod bad_http;
+mod caller;
 mod chat_api;
+mod cli;
 mod collector;
 mod databases;
 mod issuer;
@@ -10,11 +13,15 @@ mod oauth_peers;
 mod odd_oauth;
 mod odd_peer;
 mod open_webui;
+mod processes;
 mod python;
 mod upstream;
 
+pub use answer::Answer;
 pub use bad_http::BadHttp;
+pub use caller::TestCaller;
 pub use chat_api::ChatApi;
+pub use cli::CliOutput;
 pub use collector::{Collector, Seen};
 pub use databases::{Postgres, redis_url};
 pub use issuer::Issuer;
@@ -23,6 +30,7 @@ pub use oauth_peers::Ports;
 pub use odd_oauth::OddOAuth;
 pub use odd_peer::{OddPeer, odd_stdio};
 pub use open_webui::{OpenWebUi, User, token};
+pub use processes::{is_alive, ticks, until_gone};
 pub use python::{port_in, python};
 pub use upstream::Upstream;
 
@@ -34,7 +42,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, Method, header::HeaderMap};
+use reqwest::{Client, Method};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -66,38 +74,11 @@ struct Start {
     env: Vec<(String, String)>,
     /// Whether it gets nothing of our environment but PATH.
     is_alone: bool,
+    /// The key of an administrator.
+    admin_key: Option<String>,
+    /// The key that names users in headers.
+    forwarder_key: Option<String>,
     port: u16,
-}
-
-/// An answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body.
-    pub text: String,
-}
-
-impl Answer {
-    /// The body as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text)
-            .unwrap_or_else(|error| panic!("{error} in the answer {}", self.text))
-    }
-
-    /// A header as text; empty when absent.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The `code` of an error.
-    pub fn code(&self) -> String {
-        self.json()["code"].as_str().unwrap_or_default().to_owned()
-    }
 }
 
 /// How to start it.
@@ -125,6 +106,8 @@ impl Setup {
                 args: Vec::new(),
                 env: Vec::new(),
                 is_alone: false,
+                admin_key: None,
+                forwarder_key: None,
                 port,
             },
             dir: tempfile::tempdir().unwrap(),
@@ -155,6 +138,18 @@ impl Setup {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.start.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Sets a variable to the key of [`Bridge::as_admin`].
+    pub fn admin_key(mut self, name: &str, key: &str) -> Self {
+        self.start.admin_key = Some(key.to_owned());
+        self.env(name, key)
+    }
+
+    /// Sets a variable to the key of [`Bridge::as_user`].
+    pub fn forwarder_key(mut self, name: &str, key: &str) -> Self {
+        self.start.forwarder_key = Some(key.to_owned());
+        self.env(name, key)
     }
 
     /// Keeps our environment from it, PATH apart.
@@ -196,6 +191,13 @@ impl Setup {
     pub async fn ready(self) -> Bridge {
         let mut bridge = self.spawn();
         bridge.wait_for("/ready", |status| status == 200).await;
+        bridge
+    }
+
+    /// Starts it and waits until the admin API answers, which needs the database.
+    pub async fn with_database(self) -> Bridge {
+        let bridge = self.ready().await;
+        until(async || bridge.admin_api().get("/users").await.status == 200).await;
         bridge
     }
 
@@ -259,31 +261,6 @@ impl Bridge {
         self.start.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Starts another command of the program in the folder, with the same variables.
-    pub fn begin_command(&self, words: &[&str]) -> Child {
-        self.start
-            .command()
-            .args(["--config", "bridges.toml"])
-            .args(words)
-            .envs(self.start.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
-    }
-
-    /// Runs one to its end: exit code, standard output, standard error.
-    pub async fn command(&self, words: &[&str]) -> (i32, String, String) {
-        let output = self.begin_command(words).wait_with_output();
-        let output = timeout(PATIENCE, output).await.expect("it ends").unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let code = output.status.code().unwrap_or(-1);
-        (code, text(output.stdout), text(output.stderr))
-    }
-
     /// What it printed.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
@@ -343,12 +320,7 @@ impl Bridge {
 
     /// `GET /servers`, the entry of one bridge.
     pub async fn server(&self, name: &str) -> Value {
-        let list = self.get("/servers").await.json();
-        let servers = list["servers"].as_array().unwrap();
-        let found = servers.iter().find(|server| server["id"] == name);
-        found
-            .unwrap_or_else(|| panic!("no bridge {name} in {list}"))
-            .clone()
+        entry(&self.get("/servers").await.json(), name)
     }
 
     /// Waits until a bridge has a status.
@@ -368,6 +340,25 @@ impl Bridge {
             assert!(Instant::now() < end, "still {server}\n{}", self.log());
             sleep(Duration::from_millis(25)).await;
         }
+    }
+
+    /// Waits until a bridge is down, and says why it is.
+    pub async fn until_down(&self, name: &str) -> String {
+        let is_down = |server: &Value| {
+            let has_reason = server["reason"].is_string();
+            has_reason && (server["status"] == "backing_off" || server["status"] == "failed")
+        };
+        let server = self.until_server(name, is_down).await;
+        server["reason"].as_str().unwrap().to_owned()
+    }
+
+    /// Fails unless `good`, which is `{bad good}`, answers a call in time.
+    pub async fn assert_good_answers(&self, within: Duration) {
+        let began = Instant::now();
+        let answer = self.post("/good/echo", r#"{"message": "hi"}"#).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, r#""hi""#));
+        let took = began.elapsed();
+        assert!(took < within, "{took:?}");
     }
 
     /// Waits until the merged document holds a path that starts like this.
@@ -420,6 +411,15 @@ impl Bridge {
     }
 }
 
+/// The entry of a bridge in the answer of `GET /servers`.
+pub fn entry(list: &Value, name: &str) -> Value {
+    let mut servers = list["servers"].as_array().unwrap().iter();
+    let found = servers.find(|server| server["id"] == name);
+    found
+        .unwrap_or_else(|| panic!("no bridge {name} in {list}"))
+        .clone()
+}
+
 /// An HTTP client that follows nothing.
 pub fn client() -> Client {
     // reqwest wants a TLS provider even where only plain HTTP is spoken.
@@ -428,34 +428,6 @@ pub fn client() -> Client {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .unwrap()
-}
-
-/// Whether a process is alive (and no zombie).
-pub fn is_alive(pid: u64) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").starts_with(" Z"))
-}
-
-/// Waits until a process is gone.
-pub async fn until_gone(pid: u64) {
-    let end = Instant::now() + PATIENCE;
-    while is_alive(pid) {
-        assert!(Instant::now() < end, "process {pid} is still there");
-        sleep(Duration::from_millis(25)).await;
-    }
-}
-
-/// The processor time that a bridge has used, in ticks of 10 ms.
-pub fn ticks(bridge: &Bridge) -> u64 {
-    let pid = bridge.child.id().expect("it runs");
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 /// Waits until something is so.

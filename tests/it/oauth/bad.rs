@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{SEAL, admin, link_in, server, setup, shared_link, until_status, whoami};
+use super::{SEAL, link_in, server, setup, shared_link, until_status, whoami};
 use crate::harness::{Browser, OAuthPeer, Setup, until};
 
 const ALICE: &str = "alice@example.org";
@@ -281,10 +281,7 @@ async fn a_refresh_that_fails_for_now_costs_no_call_while_the_token_lives() {
     assert_eq!(called.status, 200, "{}", called.text);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let refused = whoami(&bridge, ALICE, "team").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "unavailable")
-    );
+    refused.assert_error(503, "unavailable");
     peer.well().await;
     until(async || whoami(&bridge, ALICE, "team").await.status == 200).await;
 }
@@ -317,7 +314,7 @@ async fn a_server_that_echoes_its_token_does_not_give_it_away() {
     let link = shared_link(&bridge, "team").await;
     Browser::new().connect(&link, "the-team").await;
     until_status(&bridge, "team", "ready").await;
-    let failed = admin(&bridge, reqwest::Method::POST, "/team/leak").await;
+    let failed = bridge.as_admin().call("team/leak", "{}").await;
     assert_eq!(failed.status, 422, "{}", failed.text);
     assert!(
         failed.text.contains("is not good enough"),

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{ADMIN, WEBUI, admin, call, link_in, server, setup, until_status, whoami};
+use super::{ADMIN, WEBUI, call, link_in, server, setup, until_status, whoami};
 use crate::harness::{Browser, OAuthPeer, OpenWebUi, User, until};
 
 const ALICE: &str = "alice@example.org";
@@ -43,7 +42,7 @@ async fn each_caller_acts_with_their_own_account() {
     link_in(&carol);
     assert_eq!(server(&bridge, "mine").await["status"], "ready");
     // An API key is somebody too.
-    let key = admin(&bridge, Method::POST, "/mine/whoami").await;
+    let key = bridge.as_admin().call("mine/whoami", "{}").await;
     link_in(&key);
     assert!(!key.text.contains(ADMIN));
 }
@@ -135,12 +134,7 @@ async fn sessions_are_bounded_and_idle_ones_end() {
         }
     );
     assert_eq!((first.status, second.status), (200, 200), "{}", first.text);
-    assert_eq!(
-        (third.status, third.code().as_str()),
-        (503, "busy"),
-        "{}",
-        third.text
-    );
+    third.assert_error(503, "busy");
     let called = whoami(&bridge, "carol@example.org", "few").await;
     assert_eq!(called.text, "\"c mcp:tools\"");
     until_status(&bridge, "few", "idle").await;
@@ -191,24 +185,15 @@ async fn whoever_disconnects_is_asked_again() {
     let link = link_in(&whoami(&bridge, ALICE, "mine").await);
     Browser::new().connect(&link, "alice-there").await;
     assert_eq!(whoami(&bridge, ALICE, "mine").await.status, 200);
-    let key = format!("Bearer {}", super::FORWARDER);
-    let headers = [
-        ("authorization", key.as_str()),
-        ("x-openwebui-user-email", ALICE),
-    ];
-    let list = bridge
-        .send(Method::GET, "/oauth", &headers, "")
-        .await
-        .json();
+    let alice = bridge.as_user(ALICE);
+    let list = alice.get("/oauth").await.json();
     let mine = list["bridges"]
         .as_array()
         .unwrap()
         .iter()
         .find(|it| it["bridge"] == "mine");
     assert_eq!(mine.unwrap()["connected"], true, "{list}");
-    let gone = bridge
-        .send(Method::DELETE, "/oauth/mine/connect", &headers, "")
-        .await;
+    let gone = alice.delete("/oauth/mine/connect", "").await;
     assert_eq!(gone.json()["status"], "disconnected", "{}", gone.text);
     link_in(&whoami(&bridge, ALICE, "mine").await);
 }
@@ -273,10 +258,7 @@ async fn who_may_not_call_again_has_nothing_asked_for() {
         link_in(&whoami(&bridge, ALICE, "mine").await);
     }
     let refused = whoami(&bridge, ALICE, "mine").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (429, "rate_limited")
-    );
+    refused.assert_error(429, "rate_limited");
 }
 
 #[tokio::test]
@@ -288,24 +270,16 @@ async fn a_caller_without_grant_gets_no_link() {
     );
     let bridge = setup(&peer, &more).ready().await;
     let refused = whoami(&bridge, ALICE, "other").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (403, "forbidden")
-    );
+    refused.assert_error(403, "forbidden");
     assert!(!refused.text.contains("ticket"));
-    let key = format!("Bearer {}", super::FORWARDER);
-    let headers = [
-        ("authorization", key.as_str()),
-        ("x-openwebui-user-email", ALICE),
-        ("content-type", "application/json"),
-    ];
+    let alice = bridge.as_user(ALICE);
     for (path, code) in [
         ("/oauth/other/connect", "forbidden"),
         ("/oauth/team/connect", "forbidden"),
         ("/oauth/demo/connect", "no_login_here"),
         ("/oauth/nobody/connect", "not_found"),
     ] {
-        let answer = bridge.send(Method::POST, path, &headers, "{}").await;
+        let answer = alice.post(path, "{}").await;
         assert_eq!(answer.code(), code, "{path} {}", answer.text);
     }
     let answer = bridge.post("/oauth/mine/connect", "{}").await;

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{ADMIN, FORWARDER, SEAL, until_status};
-use crate::harness::{Answer, Bridge, Browser, OAuthPeer, Setup, Upstream, is_alive, until};
+use super::{until_status, with_keys};
+use crate::harness::{Bridge, Browser, OAuthPeer, Setup, Upstream, is_alive, until};
 
 /// The patience of a caller.
 const MOMENT: Duration = Duration::from_millis(700);
@@ -15,51 +14,21 @@ const MOMENT: Duration = Duration::from_millis(700);
 const GROUPS: &[(&str, &str)] = &[("rita@example.org", "red"), ("bob@example.org", "blue")];
 
 fn setup(more: &str) -> Setup {
-    Setup::toml(&format!(
-        "[database]\nsecret_key = '${{OA_SEAL}}'\n\
-         [identity.keys.admin]\nkey = '${{OA_ADMIN}}'\ngroups = ['MCP-Admin']\n\
-         [identity.keys.forwarder]\nkey = '${{OA_FORWARDER}}'\nforwards = true\n\
-         [access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = ['child', 'own', 'far']\n{more}"
+    with_keys(&format!(
+        "[access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = ['child', 'own', 'far']\n{more}"
     ))
-    .env("OA_ADMIN", ADMIN)
-    .env("OA_FORWARDER", FORWARDER)
-    .env("OA_SEAL", SEAL)
-}
-
-async fn call(bridge: &Bridge, user: &str, path: &str, more: &[(&str, &str)]) -> Answer {
-    let key = format!("Bearer {FORWARDER}");
-    let mut headers = vec![
-        ("authorization", key.as_str()),
-        ("x-openwebui-user-email", user),
-    ];
-    headers.extend_from_slice(more);
-    bridge.send(Method::POST, path, &headers, "{}").await
-}
-
-async fn change(bridge: &Bridge, method: Method, path: &str, body: Value) -> Answer {
-    let key = format!("Bearer {ADMIN}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let path = format!("/admin/api{path}");
-    let answer = bridge
-        .send(method, &path, &headers, &body.to_string())
-        .await;
-    assert!(answer.status < 300, "{} {}", answer.status, answer.text);
-    answer
 }
 
 async fn set_key(bridge: &Bridge, group: &str, server: &str, value: &str) {
     let body =
         json!({"tenant_id": group, "server_id": server, "key_name": "OA_KEY", "key_value": value});
-    change(bridge, Method::POST, "/tenant-keys", body).await;
+    bridge.admin_api().post("/tenant-keys", body).await.ok();
 }
 
 async fn members(bridge: &Bridge) {
     for (user, group) in GROUPS {
         let body = json!({"email": user, "group_name": group});
-        change(bridge, Method::POST, "/users/groups", body).await;
+        bridge.admin_api().post("/users/groups", body).await.ok();
     }
 }
 
@@ -72,12 +41,12 @@ async fn a_groups_key_comes_before_the_shared_one_in_a_child_of_its_own() {
     members(&bridge).await;
     set_key(&bridge, "red", "child", "the-key-of-red").await;
     let key = async |user: &str| {
-        let answer = call(&bridge, user, "/child/env", &[]).await;
+        let answer = bridge.as_user(user).call("child/env", "{}").await;
         answer.json()["KEY"].as_str().unwrap_or_default().to_owned()
     };
     until(async || key("rita@example.org").await == "***").await;
     // What it is nobody sees; that it is another, and that the children are two.
-    let pid = async |user: &str| call(&bridge, user, "/child/pid", &[]).await.text;
+    let pid = async |user: &str| bridge.as_user(user).call("child/pid", "{}").await.text;
     assert_ne!(pid("rita@example.org").await, pid("bob@example.org").await);
     assert_eq!(pid("carol@example.org").await, pid("bob@example.org").await);
     // Another key is another child.
@@ -85,7 +54,7 @@ async fn a_groups_key_comes_before_the_shared_one_in_a_child_of_its_own() {
     set_key(&bridge, "red", "child", "another-key-of-red").await;
     until(async || pid("rita@example.org").await != before).await;
     let body = json!({"tenant_id": "red", "server_id": "child", "key_name": "OA_KEY"});
-    change(&bridge, Method::DELETE, "/tenant-keys", body).await;
+    bridge.admin_api().delete("/tenant-keys", body).await.ok();
     until(async || pid("rita@example.org").await == pid("bob@example.org").await).await;
 }
 
@@ -96,7 +65,8 @@ async fn a_slow_server_comes_up_though_its_caller_hung_up() {
     let bridge = setup(more).ready().await;
     members(&bridge).await;
     set_key(&bridge, "red", "own", "the-key-of-red").await;
-    let call = async || call(&bridge, "rita@example.org", "/own/echo", &[]).await;
+    let rita = bridge.as_user("rita@example.org");
+    let call = async || rita.call("own/echo", "{}").await;
     // The change of the key is heard of within a moment.
     until(async || tokio::time::timeout(MOMENT, call()).await.is_err()).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -119,17 +89,17 @@ async fn a_session_has_ended_before_the_changed_bridge_opens_another() {
     members(&bridge).await;
     set_key(&bridge, "red", "own", "the-key-of-red").await;
     let pid = async || {
-        let answer = call(&bridge, "rita@example.org", "/own/pid", &[]).await;
+        let answer = bridge
+            .as_user("rita@example.org")
+            .call("own/pid", "{}")
+            .await;
         answer.text.trim_matches('"').parse::<u64>().unwrap_or(0)
     };
     until(async || pid().await != 0).await;
     let before = pid().await;
     let text = bridge.read("bridges.toml").replace("'20s'", "'21s'");
     bridge.write("bridges.toml", &text);
-    let key = format!("Bearer {ADMIN}");
-    let headers = [("authorization", key.as_str())];
-    let changed = bridge.send(Method::POST, "/refresh", &headers, "").await;
-    assert_eq!(changed.status, 200, "{}", changed.text);
+    bridge.as_admin().post("/refresh", "").await.ok();
     until(async || !matches!(pid().await, 0) && pid().await != before).await;
     assert!(!is_alive(before), "{before} runs beside its successor");
 }
@@ -160,7 +130,10 @@ async fn a_groups_key_does_not_reach_the_tools_that_are_written_down() {
 /// Calls until the tools of `own` are known and written down.
 async fn bridge_knows_tools(bridge: &Bridge) {
     until(async || {
-        call(bridge, "rita@example.org", "/own/nothing", &[]).await;
+        bridge
+            .as_user("rita@example.org")
+            .call("own/nothing", "{}")
+            .await;
         let path = bridge.dir.path().join("mcp-bridge.db-wal");
         let wal = std::fs::read(path).unwrap_or_default();
         wal.windows(11).any(|it| it == b"inputSchema")
@@ -176,26 +149,23 @@ async fn a_bridge_of_groups_needs_no_shared_key_and_takes_none() {
         upstream.port
     );
     let bridge = setup(&more).ready().await;
+    let bob = bridge.as_user("bob@example.org");
     members(&bridge).await;
-    let refused = call(&bridge, "bob@example.org", "/own/headers", &[]).await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (403, "no_credential"),
-        "{}",
-        refused.text
-    );
+    let refused = bob.call("own/headers", "{}").await;
+    refused.assert_error(403, "no_credential");
     set_key(&bridge, "red", "own", "the-key-of-red").await;
     until(async || {
-        call(&bridge, "rita@example.org", "/own/headers", &[])
+        bridge
+            .as_user("rita@example.org")
+            .call("own/headers", "{}")
             .await
             .status
             == 200
     })
     .await;
-    let shown = reqwest::get(format!("http://127.0.0.1:{}/__headers", upstream.port)).await;
-    let shown: Value = shown.unwrap().json().await.unwrap();
+    let shown = upstream.headers().await;
     assert_eq!(shown["x-own"], "the-key-of-red");
-    let refused = call(&bridge, "bob@example.org", "/own/headers", &[]).await;
+    let refused = bob.call("own/headers", "{}").await;
     assert_eq!(refused.status, 403, "{}", refused.text);
 }
 
@@ -207,15 +177,13 @@ async fn headers_go_on_by_name_and_never_what_is_meant_for_us() {
         upstream.port
     );
     let bridge = setup(&more).ready().await;
-    let sent = [
-        ("x-request-source", "chat 7"),
-        ("x-other", "stays here"),
-        ("x-fixed", "theirs"),
-    ];
-    let answer = call(&bridge, "bob@example.org", "/far/headers", &sent).await;
+    let bob = bridge.as_user("bob@example.org");
+    let sender = bob.clone().with("x-request-source", "chat 7");
+    let sender = sender.with("x-other", "stays here");
+    let sender = sender.with("x-fixed", "theirs");
+    let answer = sender.call("far/headers", "{}").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let shown = reqwest::get(format!("http://127.0.0.1:{}/__headers", upstream.port)).await;
-    let shown: Value = shown.unwrap().json().await.unwrap();
+    let shown = upstream.headers().await;
     assert_eq!(shown["x-request-source"], "chat 7");
     assert_eq!(shown["x-fixed"], "ours");
     for absent in [
@@ -227,9 +195,8 @@ async fn headers_go_on_by_name_and_never_what_is_meant_for_us() {
         assert_eq!(shown[absent], Value::Null, "{shown}");
     }
     // Without them nothing is left of the last call.
-    call(&bridge, "bob@example.org", "/far/headers", &[]).await;
-    let shown = reqwest::get(format!("http://127.0.0.1:{}/__headers", upstream.port)).await;
-    let shown: Value = shown.unwrap().json().await.unwrap();
+    bob.call("far/headers", "{}").await;
+    let shown = upstream.headers().await;
     assert_eq!(shown["x-request-source"], Value::Null);
 }
 
@@ -252,11 +219,7 @@ async fn a_login_that_mcpo_left_is_taken_over() {
     let home = setup.path().join("home");
     let bridge = setup.env("HOME", home.to_str().unwrap()).ready().await;
     until_status(&bridge, "far", "ready").await;
-    let key = format!("Bearer {ADMIN}");
-    let headers = [("authorization", key.as_str())];
-    let called = bridge
-        .send(Method::POST, "/far/whoami", &headers, "{}")
-        .await;
+    let called = bridge.as_admin().call("far/whoami", "{}").await;
     assert_eq!(called.text, "\"the-team mcp:tools\"");
     assert_eq!(peer.stat("registrations").await, 1);
 }

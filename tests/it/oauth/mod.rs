@@ -7,10 +7,9 @@ mod odd;
 mod shared;
 mod terminal;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, OAuthPeer, Setup};
+use crate::harness::{Answer, Bridge, OAuthPeer, Setup, entry};
 
 /// The key of an administrator.
 pub const ADMIN: &str = "the key of an administrator, 0123456789";
@@ -23,32 +22,30 @@ pub const WEBUI: &str = "the secret of open webui, 0123456789";
 
 /// A bridge before a peer: `team` with one account for all, `mine` with one for each.
 pub fn setup(peer: &OAuthPeer, more: &str) -> Setup {
-    Setup::toml(&format!(
-        "[server]\n{}\n[database]\nsecret_key = '${{OA_SEAL}}'\n\
-         [identity.keys.admin]\nkey = '${{OA_ADMIN}}'\ngroups = ['MCP-Admin']\n\
-         [identity.keys.forwarder]\nkey = '${{OA_FORWARDER}}'\nforwards = true\n\
-         [access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = ['team', 'mine', 'demo']\n\
+    let url = &peer.url;
+    with_keys(&format!(
+        "[access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = ['team', 'mine', 'demo']\n\
          [bridges.demo]\ncommand = 'mcp-bridge'\nargs = ['demo-server']\n\
          [bridges.team]\nurl = '{url}'\noauth = {{}}\n\
-         [bridges.mine]\nurl = '{url}'\noauth = {{}}\ncredential = 'caller'\n{more}",
-        "",
-        url = peer.url
+         [bridges.mine]\nurl = '{url}'\noauth = {{}}\ncredential = 'caller'\n{more}"
     ))
-    .env("OA_ADMIN", ADMIN)
-    .env("OA_FORWARDER", FORWARDER)
+}
+
+/// A bridge with the keys of an administrator and of Open WebUI, and what seals logins.
+fn with_keys(more: &str) -> Setup {
+    Setup::toml(&format!(
+        "[server]\n[database]\nsecret_key = '${{OA_SEAL}}'\n\
+         [identity.keys.admin]\nkey = '${{OA_ADMIN}}'\ngroups = ['MCP-Admin']\n\
+         [identity.keys.forwarder]\nkey = '${{OA_FORWARDER}}'\nforwards = true\n{more}"
+    ))
+    .admin_key("OA_ADMIN", ADMIN)
+    .forwarder_key("OA_FORWARDER", FORWARDER)
     .env("OA_SEAL", SEAL)
 }
 
 /// A call of a user.
 pub async fn call(bridge: &Bridge, user: &str, path: &str, body: &Value) -> Answer {
-    let key = format!("Bearer {FORWARDER}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("x-openwebui-user-email", user),
-    ];
-    bridge
-        .send(Method::POST, path, &headers, &body.to_string())
-        .await
+    bridge.as_user(user).post(path, body).await
 }
 
 /// Whose account a call acts as.
@@ -56,32 +53,16 @@ pub async fn whoami(bridge: &Bridge, user: &str, name: &str) -> Answer {
     call(bridge, user, &format!("/{name}/whoami"), &json!({})).await
 }
 
-/// Something that only an administrator does.
-pub async fn admin(bridge: &Bridge, method: Method, path: &str) -> Answer {
-    let key = format!("Bearer {ADMIN}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    bridge.send(method, path, &headers, "{}").await
-}
-
 /// The link with which an administrator connects everybody's account.
 pub async fn shared_link(bridge: &Bridge, name: &str) -> String {
     let path = format!("/oauth/{name}/connect");
-    let answer = admin(bridge, Method::POST, &path).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()["connect_url"].as_str().unwrap().to_owned()
+    let answer = bridge.as_admin().post(&path, "{}").await;
+    answer.ok()["connect_url"].as_str().unwrap().to_owned()
 }
 
 /// The link that a refused call gives.
 pub fn link_in(refusal: &Answer) -> String {
-    assert_eq!(
-        (refusal.status, refusal.code().as_str()),
-        (401, "connect_required"),
-        "{}",
-        refusal.text
-    );
+    refusal.assert_error(401, "connect_required");
     let link = refusal.json()["connect_url"].as_str().unwrap().to_owned();
     let detail = refusal.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains(&link), "{detail}");
@@ -90,12 +71,8 @@ pub fn link_in(refusal: &Answer) -> String {
 
 /// The entry of a bridge in `GET /servers`, for an administrator.
 pub async fn server(bridge: &Bridge, name: &str) -> Value {
-    let list = admin(bridge, Method::GET, "/servers").await.json();
-    let servers = list["servers"].as_array().unwrap();
-    let found = servers.iter().find(|server| server["id"] == name);
-    found
-        .unwrap_or_else(|| panic!("no {name} in {list}"))
-        .clone()
+    let list = bridge.as_admin().get("/servers").await.json();
+    entry(&list, name)
 }
 
 /// Waits until a bridge has a status.

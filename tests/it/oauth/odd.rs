@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
-    ADMIN, FORWARDER, SEAL, call, link_in, server, shared_link,
+    call, link_in, server, shared_link,
     terminal::{begin, end},
-    until_status,
+    until_status, with_keys,
 };
-use crate::harness::{Bridge, Browser, OddOAuth, Page, Setup, until};
+use crate::harness::{Bridge, Browser, OddOAuth, Page, until};
 
 const ALICE: &str = "alice@example.org";
 
@@ -46,19 +46,12 @@ async fn bridge(odd: &OddOAuth, rows: &[(&str, &str)], more: &str) -> Bridge {
         )
     });
     let tables = tables.collect::<Vec<_>>().concat();
-    let text = format!(
-        "[server]\n[database]\nsecret_key = '${{OA_SEAL}}'\n\
-         [identity.keys.admin]\nkey = '${{OA_ADMIN}}'\ngroups = ['MCP-Admin']\n\
-         [identity.keys.forwarder]\nkey = '${{OA_FORWARDER}}'\nforwards = true\n\
-         [access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = [{names}]\n{tables}"
-    );
-    Setup::toml(&text)
-        .env("OA_ADMIN", ADMIN)
-        .env("OA_FORWARDER", FORWARDER)
-        .env("OA_SEAL", SEAL)
-        .env("OA_SECRET", "sek+/=")
-        .ready()
-        .await
+    with_keys(&format!(
+        "[access]\ndefault_groups = ['everyone']\n[access.groups]\neveryone = [{names}]\n{tables}"
+    ))
+    .env("OA_SECRET", "sek+/=")
+    .ready()
+    .await
 }
 
 /// Logs in for all callers.

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{admin, call, server, setup, shared_link, until_status, whoami};
+use super::{call, server, setup, shared_link, until_status, whoami};
 use crate::harness::{Browser, OAuthPeer, until};
 
 #[tokio::test]
@@ -33,10 +32,7 @@ async fn somebody_logs_in_and_everybody_calls() {
     .await;
     assert_eq!(sum.status, 200, "{}", sum.text);
     let refused = whoami(&bridge, "bob@example.org", "team").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "needs_login")
-    );
+    refused.assert_error(503, "needs_login");
 
     let mut browser = Browser::new();
     let page = browser
@@ -48,7 +44,7 @@ async fn somebody_logs_in_and_everybody_calls() {
     let called = whoami(&bridge, "bob@example.org", "team").await;
     assert_eq!(called.text, "\"the-team mcp:tools\"");
     bridge.until_published("/team/whoami").await;
-    let changes = admin(&bridge, Method::GET, "/admin/api/changes").await.text;
+    let changes = bridge.as_admin().get("/admin/api/changes").await.text;
     assert!(changes.contains("connect_account"), "{changes}");
 }
 
@@ -125,10 +121,7 @@ async fn a_login_that_was_revoked_is_told_and_a_new_one_helps() {
     until_status(&bridge, "team", "ready").await;
     peer.revoke().await;
     let refused = whoami(&bridge, "bob@example.org", "team").await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "needs_login")
-    );
+    refused.assert_error(503, "needs_login");
     until_status(&bridge, "team", "needs_login").await;
     assert!(
         !bridge.log().contains("could not be reached"),
@@ -160,13 +153,13 @@ async fn what_is_disconnected_is_forgotten() {
     let link = shared_link(&bridge, "team").await;
     Browser::new().connect(&link, "the-team").await;
     until_status(&bridge, "team", "ready").await;
-    let gone = admin(&bridge, Method::DELETE, "/oauth/team/connect").await;
+    let gone = bridge.as_admin().delete("/oauth/team/connect", "{}").await;
     assert_eq!(
         (gone.status, gone.json()["status"].as_str()),
         (200, Some("disconnected"))
     );
     until_status(&bridge, "team", "needs_login").await;
-    let again = admin(&bridge, Method::DELETE, "/oauth/team/connect").await;
+    let again = bridge.as_admin().delete("/oauth/team/connect", "{}").await;
     assert_eq!(again.json()["status"], "not connected");
 }
 
@@ -185,14 +178,11 @@ async fn more_rights_are_asked_for_at_the_next_login() {
     let fault = json!({"status": 403, "headers": {"www-authenticate": challenge}, "times": 1});
     peer.fault("/mcp", fault).await;
     let path = "/narrow/whoami";
-    let refused = admin(&bridge, Method::POST, path).await;
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (503, "needs_login")
-    );
+    let refused = bridge.as_admin().post(path, "{}").await;
+    refused.assert_error(503, "needs_login");
     assert!(refused.text.contains("mcp:write"), "{}", refused.text);
     // The rest goes on with what was granted.
-    let called = admin(&bridge, Method::POST, path).await;
+    let called = bridge.as_admin().post(path, "{}").await;
     assert_eq!(called.text, "\"the-team mcp:tools\"");
     let mut browser = Browser::new();
     let page = browser.open(&shared_link(&bridge, "narrow").await).await;
@@ -200,7 +190,9 @@ async fn more_rights_are_asked_for_at_the_next_login() {
     assert!(page.text.contains("mcp:write"), "{}", page.text);
     browser.consent(&page, "the-team", "approve").await;
     until(async || {
-        admin(&bridge, Method::POST, path)
+        bridge
+            .as_admin()
+            .post(path, "{}")
             .await
             .text
             .contains("mcp:write")
@@ -224,8 +216,8 @@ async fn a_bridge_that_waits_for_a_login_turns_on_by_itself() {
     let reason = off["reason"].as_str().unwrap();
     assert!(reason.contains("OA_NO_SUCH_KEY is not set"), "{reason}");
     assert!(reason.contains("mcp-bridge login auto"), "{reason}");
-    let refused = admin(&bridge, Method::POST, "/auto/whoami").await;
-    assert_eq!((refused.status, refused.code().as_str()), (503, "disabled"));
+    let refused = bridge.as_admin().post("/auto/whoami", "{}").await;
+    refused.assert_error(503, "disabled");
     let link = shared_link(&bridge, "auto").await;
     Browser::new().connect(&link, "the-team").await;
     let on = until_status(&bridge, "auto", "ready").await;
@@ -289,7 +281,7 @@ async fn a_client_of_the_vendors_console_needs_no_registration() {
     until_status(&bridge, "known", "ready").await;
     assert_eq!(peer.stat("registrations").await, 0);
     // The authorization server hears of its end; of a public client this one takes no such word.
-    let gone = admin(&bridge, Method::DELETE, "/oauth/known/connect").await;
+    let gone = bridge.as_admin().delete("/oauth/known/connect", "{}").await;
     assert_eq!(gone.json()["status"], "disconnected", "{}", gone.text);
     assert_eq!(peer.stat("revocations").await, 1);
 }

@@ -13,7 +13,7 @@ use crate::harness::{Bridge, Browser, OAuthPeer, PATIENCE};
 
 /// Starts a login and reads the address that it prints.
 pub async fn begin(bridge: &Bridge, words: &[&str]) -> (Child, String) {
-    let mut child = bridge.begin_command(words);
+    let mut child = bridge.begin_cli(words, Stdio::null());
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let reading = async {
         while let Some(line) = lines.next_line().await.unwrap() {
@@ -50,11 +50,11 @@ async fn the_browser_comes_back_to_the_terminal_and_the_running_bridge_hears_of_
     assert!(page.text.contains("close this page"), "{}", page.text);
     assert_eq!(end(child).await, (0, "team is connected\n".to_owned()));
     until_status(&bridge, "team", "ready").await;
-    let (code, list, _) = bridge.command(&["accounts"]).await;
-    assert_eq!((code, list.as_str()), (0, "team  shared\n"));
-    let (code, out, _) = bridge.command(&["logout", "team"]).await;
-    assert_eq!((code, out.as_str()), (0, "team is disconnected\n"));
-    let (code, _, error) = bridge.command(&["logout", "team"]).await;
+    let list = bridge.cli(&["accounts"]).await;
+    assert_eq!(list.ok(), "team  shared\n");
+    let out = bridge.cli(&["logout", "team"]).await;
+    assert_eq!(out.ok(), "team is disconnected\n");
+    let (code, error) = bridge.cli(&["logout", "team"]).await.said();
     assert!(
         code == 1 && error.contains("there is no login for"),
         "{error}"
@@ -66,20 +66,7 @@ async fn the_address_is_pasted_where_the_browser_is_elsewhere() {
     let peer = OAuthPeer::start(&[]).await;
     let bridge = setup(&peer, "").ready().await;
     let words = ["login", "mine", "--user", "Alice@Example.org"];
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
-    let mut child = command
-        .args(["--config", "bridges.toml"])
-        .args(words)
-        .env("OA_ADMIN", super::ADMIN)
-        .env("OA_FORWARDER", super::FORWARDER)
-        .env("OA_SEAL", super::SEAL)
-        .current_dir(bridge.dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut child = bridge.begin_cli(&words, Stdio::piped());
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut url = String::new();
     while url.is_empty() {
@@ -121,7 +108,7 @@ async fn it_says_what_it_cannot_do() {
             "the login did not complete within 1s",
         ),
     ] {
-        let (code, _, error) = bridge.command(words).await;
+        let (code, error) = bridge.cli(words).await.said();
         assert!(code == 1 && error.contains(needle), "{words:?} {error}");
     }
     assert_eq!(server(&bridge, "team").await["status"], "needs_login");

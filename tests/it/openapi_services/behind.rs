@@ -58,8 +58,7 @@ async fn the_tools_of_mcpo_keep_their_names_and_schemas() {
         assert_eq!(kept["enum"], schema["enum"], "{name}");
     }
     let direct = behind.post("/r_text", "{}").await;
-    assert_eq!(direct.status, 200, "{}", direct.text);
-    assert_eq!(call(&bridge, "r_text", json!({})).await, direct.json());
+    assert_eq!(call(&bridge, "r_text", json!({})).await, direct.ok());
     // By the id that mcpo generates, too.
     assert_eq!(
         call(&bridge, "tool_r_text_post", json!({})).await,

@@ -84,10 +84,7 @@ async fn its_operations_do_what_they_say() {
     let forbidden = bridge
         .post("/api/items_item_id_delete", r#"{"item_id": "forbidden"}"#)
         .await;
-    assert_eq!(
-        (forbidden.status, forbidden.code().as_str()),
-        (422, "tool_error")
-    );
+    forbidden.assert_error(422, "tool_error");
     assert!(
         forbidden.text.contains("item `forbidden` stays"),
         "{}",

@@ -25,14 +25,8 @@ impl Run {
     /// Starts it and waits until everything was tried once and the database is there.
     pub async fn start(setup: Setup, file: PathBuf) -> Self {
         let mut run = Self::listen(setup, file).await;
-        let key = format!("Bearer {}", text_of("OPS_KEY"));
-        let headers = [("authorization", key.as_str())];
-        let path = "/admin/api/users";
-        let is_there = async || {
-            let users = run.bridge.send(Method::GET, path, &headers, "");
-            users.await.status == 200
-        };
-        until(is_there).await;
+        let admin = run.bridge.as_bearer(text_of("OPS_KEY")).api();
+        until(async || admin.get("/users").await.status == 200).await;
         run.seen.processes(run.pid());
         run
     }
@@ -239,16 +233,10 @@ impl Run {
 
     /// A key that is made while we run: told once, and never again.
     pub async fn make_key(&mut self) -> String {
-        let key = format!("Bearer {}", text_of("OPS_KEY"));
-        let headers = [
-            ("authorization", key.as_str()),
-            ("content-type", "application/json"),
-        ];
+        let admin = self.bridge.as_bearer(text_of("OPS_KEY")).api();
         let body = r#"{"name": "made", "groups": ["MCP-Admin"]}"#;
-        let made = self
-            .bridge
-            .send(Method::POST, "/admin/api/keys", &headers, body);
-        let text = made.await.json()["text"].as_str().unwrap().to_owned();
+        let made = admin.post("/keys", body).await;
+        let text = made.json()["text"].as_str().unwrap().to_owned();
         self.ask(Method::POST, &format!("/program/{text}"), "{}")
             .await;
         assert_eq!(self.call_with(&format!("Bearer {text}")).await, 422);
@@ -257,9 +245,8 @@ impl Run {
 
     /// Runs a command.
     async fn command(&mut self, words: &[&str]) -> i32 {
-        let (code, stdout, stderr) = self.bridge.command(words).await;
-        self.seen
-            .add(Medium::CommandLine, &words.join(" "), stdout + &stderr);
+        let (code, said) = self.bridge.cli(words).await.said();
+        self.seen.add(Medium::CommandLine, &words.join(" "), said);
         code
     }
 

@@ -14,11 +14,10 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::harness::{Answer, Bridge, Postgres, Setup, client, until};
+use crate::harness::{Bridge, Postgres, Setup, client, until};
 
 const OPS: &str = "the key of an administrator";
 const DEV: &str = "the key of a developer";
@@ -66,17 +65,11 @@ developers = ['one']
 env = {{ SERVER_TOKEN = '${{TRAIL_TOKEN}}' }}
 "
         ))
-        .env("TRAIL_OPS", OPS)
+        .admin_key("TRAIL_OPS", OPS)
         .env("TRAIL_DEV", DEV)
         .env("TRAIL_OUT", OUT)
         .env("TRAIL_TOKEN", TOKEN)
     }
-}
-
-async fn call(bridge: &Bridge, key: &str, path: &str, body: &str) -> Answer {
-    let key = format!("Bearer {key}");
-    let headers = [("authorization", key.as_str())];
-    bridge.send(Method::POST, path, &headers, body).await
 }
 
 /// A call over a connection of its own that nobody waits for.
@@ -94,25 +87,16 @@ async fn until_seen(bridge: &Bridge, count: usize) {
     until(async || bridge.calls("one.jsonl").len() >= count).await;
 }
 
-async fn admin(bridge: &Bridge, path: &str) -> Answer {
-    let key = format!("Bearer {OPS}");
-    let headers = [("authorization", key.as_str())];
-    let path = format!("/admin/api{path}");
-    bridge.send(Method::GET, &path, &headers, "").await
-}
-
 /// All records, by the admin API.
 async fn records(bridge: &Bridge) -> Vec<Value> {
-    let answer = admin(bridge, "/calls?limit=5000").await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()["calls"].as_array().unwrap().clone()
+    let answer = bridge.admin_api().get("/calls?limit=5000").await;
+    answer.ok()["calls"].as_array().unwrap().clone()
 }
 
 /// All records, by the command line: also while no bridge runs.
 async fn records_of_the_command_line(bridge: &Bridge) -> Vec<Value> {
     let words = ["audit", "query", "--format", "jsonl"];
-    let (code, stdout, stderr) = bridge.command(&words).await;
-    assert_eq!(code, 0, "{stdout}{stderr}");
+    let stdout = bridge.cli(&words).await.ok();
     let lines = stdout.lines();
     lines.map(|it| serde_json::from_str(it).unwrap()).collect()
 }
@@ -234,7 +218,7 @@ async fn every_field_is_right(kept: &Kept) {
     let mut told = Vec::new();
     for case in cases() {
         let (before, began) = (jiff::Timestamp::now(), Instant::now());
-        let answer = call(&bridge, case.0, case.1, &case.2).await;
+        let answer = bridge.as_bearer(case.0).post(case.1, &case.2).await;
         let took = began.elapsed();
         assert_eq!(answer.status, case.4, "{}: {}", case.1, answer.text);
         told.push((case, answer, before, took));
@@ -308,14 +292,14 @@ async fn a_killed_process_leaves_its_calls_in_postgres() {
 async fn a_killed_process_leaves_its_calls(kept: &Kept) {
     let mut bridge = kept.setup("").ready().await;
     for _ in 0..5 {
-        assert_eq!(call(&bridge, DEV, "/one/echo", HI).await.status, 200);
+        assert_eq!(bridge.as_bearer(DEV).call("one/echo", HI).await.status, 200);
     }
     let _open = [begin(&bridge, "hang").await, begin(&bridge, "hang").await];
     until_seen(&bridge, 7).await;
-    assert_eq!(call(&bridge, OUT, "/one/echo", HI).await.status, 403);
+    assert_eq!(bridge.as_bearer(OUT).call("one/echo", HI).await.status, 403);
     bridge.kill().await;
     bridge.start_again().await;
-    assert_eq!(call(&bridge, DEV, "/one/echo", HI).await.status, 200);
+    assert_eq!(bridge.as_bearer(DEV).call("one/echo", HI).await.status, 200);
     let records = until_ended(&bridge, 9).await;
     assert_unique(&records, "id");
     assert_unique(&records, "request_id");

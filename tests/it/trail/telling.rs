@@ -1,27 +1,29 @@
 //! What is told of the records: by the admin API and by the command line; and for how long.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+};
 
 use futures::{StreamExt as _, stream};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    DEV, HI, Kept, OPS, OUT, TOKEN, admin, call, records, records_of_the_command_line, storm,
-    until_ended,
+    DEV, HI, Kept, OPS, OUT, TOKEN, records, records_of_the_command_line, storm, until_ended,
 };
 use crate::harness::{Bridge, PATIENCE, until};
 
 #[tokio::test]
 async fn arguments_are_kept_without_secrets_and_cut() {
     let bridge = Kept::Sqlite.setup("arguments = true").ready().await;
+    let dev = bridge.as_bearer(DEV);
     let body = json!({
         "message": format!("the server has {TOKEN}"),
         "password": "hunter2", "nested": [{ "api_key": "hunter2", "plain": 7 }],
     });
-    call(&bridge, DEV, "/one/echo", &body.to_string()).await;
+    dev.call("one/echo", &body.to_string()).await;
     let long = json!({ "message": "ä".repeat(10_000) });
-    call(&bridge, DEV, "/one/echo", &long.to_string()).await;
+    dev.call("one/echo", &long.to_string()).await;
     let records = until_ended(&bridge, 2).await;
     let kept: Vec<_> = records
         .iter()
@@ -56,10 +58,9 @@ fn ids(records: &[Value]) -> Vec<String> {
     ids.map(str::to_owned).collect()
 }
 
-async fn command(bridge: &Bridge, words: &[&str]) -> String {
-    let (code, stdout, stderr) = bridge.command(words).await;
-    assert_eq!(code, 0, "{words:?}: {stdout}{stderr}");
-    stdout
+/// What `mcp-bridge audit …` prints.
+async fn audit(bridge: &Bridge, words: &[&str]) -> String {
+    bridge.cli(&[&["audit"], words].concat()).await.ok()
 }
 
 #[tokio::test]
@@ -74,9 +75,10 @@ async fn the_admin_api_and_the_command_line_tell_the_same_in_postgres() {
 
 async fn both_tell_the_same(kept: &Kept) {
     let bridge = kept.setup("").ready().await;
+    let admin = bridge.admin_api();
     assert_eq!(storm(&bridge, 250, 16, usize::MAX).await.len(), 250);
     for _ in 0..7 {
-        call(&bridge, OUT, "/one/pid", "{}").await;
+        bridge.as_bearer(OUT).call("one/pid", "{}").await;
     }
     let all = until_ended(&bridge, 257).await;
 
@@ -84,11 +86,9 @@ async fn both_tell_the_same(kept: &Kept) {
     for format in ["json", "csv", "jsonl"] {
         let (mut seen, mut pages, mut cursor) = (Vec::new(), 0, String::new());
         loop {
-            let page = admin(
-                &bridge,
-                &format!("/calls?limit=100&format={format}{cursor}"),
-            )
-            .await;
+            let page = admin
+                .get(&format!("/calls?limit=100&format={format}{cursor}"))
+                .await;
             assert_eq!(page.status, 200, "{}", page.text);
             pages += 1;
             let next = match format {
@@ -117,8 +117,8 @@ async fn both_tell_the_same(kept: &Kept) {
 
     // The command line, all at once.
     assert_eq!(records_of_the_command_line(&bridge).await, all);
-    let table = command(&bridge, &["audit", "query", "--format", "csv"]).await;
-    let api = admin(&bridge, "/calls?format=csv&limit=5000").await;
+    let table = audit(&bridge, &["query", "--format", "csv"]).await;
+    let api = admin.get("/calls?format=csv&limit=5000").await;
     assert_eq!(table, api.text);
     assert_eq!(of_csv(&table)[0]["rule"], "no_grant");
 
@@ -134,18 +134,16 @@ async fn both_tell_the_same(kept: &Kept) {
         ("since", "--since", "1h", 257),
         ("until", "--until", "1h", 0),
     ] {
-        let found = admin(&bridge, &format!("/calls?limit=5000&{name}={value}")).await;
+        let found = admin
+            .get(&format!("/calls?limit=5000&{name}={value}"))
+            .await;
         assert_eq!(found.json()["count"], count, "{name}={value}");
-        let found = command(
-            &bridge,
-            &["audit", "query", "--format", "jsonl", flag, value],
-        )
-        .await;
+        let found = audit(&bridge, &["query", "--format", "jsonl", flag, value]).await;
         assert_eq!(found.lines().count(), count, "{flag} {value}");
     }
 
     // For people: the newest, the newest last.
-    let tail = command(&bridge, &["audit", "tail", "-n", "8"]).await;
+    let tail = audit(&bridge, &["tail", "-n", "8"]).await;
     let lines: Vec<_> = tail.lines().collect();
     assert_eq!(lines.len(), 9, "{tail}");
     assert!(
@@ -156,7 +154,7 @@ async fn both_tell_the_same(kept: &Kept) {
         lines[8].contains("forbidden 403") && lines[8].ends_with(&id),
         "{tail}"
     );
-    let text = command(&bridge, &["audit", "query"]).await;
+    let text = audit(&bridge, &["query"]).await;
     assert_eq!(text.lines().count(), 101, "{text}");
 }
 
@@ -164,10 +162,11 @@ async fn both_tell_the_same(kept: &Kept) {
 async fn the_trail_is_followed_as_calls_end() {
     use tokio::io::{AsyncBufReadExt as _, BufReader};
     let bridge = Kept::Sqlite.setup("").ready().await;
-    call(&bridge, DEV, "/one/pid", "{}").await;
+    let dev = bridge.as_bearer(DEV);
+    dev.call("one/pid", "{}").await;
     until_ended(&bridge, 1).await;
     let words = ["audit", "tail", "--follow", "--outcome", "ok"];
-    let mut following = bridge.begin_command(&words);
+    let mut following = bridge.begin_cli(&words, Stdio::null());
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
     let mut next = async || {
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
@@ -175,14 +174,14 @@ async fn the_trail_is_followed_as_calls_end() {
     };
     assert!(next().await.starts_with("TIME"));
     assert!(next().await.contains("one/pid"));
-    call(&bridge, OUT, "/one/echo", HI).await;
-    let answer = call(&bridge, DEV, "/one/slow", r#"{"seconds": 1.2}"#).await;
+    bridge.as_bearer(OUT).call("one/echo", HI).await;
+    let answer = dev.call("one/slow", r#"{"seconds": 1.2}"#).await;
     let line = next().await;
     let id = answer.header("x-request-id");
     assert!(line.contains("one/slow") && line.ends_with(id), "{line}");
     // Whoever reads it is gone: it ends.
     drop(lines);
-    call(&bridge, DEV, "/one/pid", "{}").await;
+    dev.call("one/pid", "{}").await;
     let ended = tokio::time::timeout(PATIENCE, following.wait()).await;
     assert!(
         ended
@@ -195,7 +194,7 @@ async fn the_trail_is_followed_as_calls_end() {
 #[tokio::test]
 async fn an_export_that_cannot_be_written_says_so() {
     let bridge = Kept::Sqlite.setup("").ready().await;
-    call(&bridge, DEV, "/one/pid", "{}").await;
+    bridge.as_bearer(DEV).call("one/pid", "{}").await;
     until_ended(&bridge, 1).await;
     let words = "audit query --format csv";
     let script = format!(
@@ -224,18 +223,16 @@ async fn an_export_that_cannot_be_written_says_so() {
 #[tokio::test]
 async fn changes_are_told_by_both() {
     let bridge = Kept::Sqlite.setup("").ready().await;
-    let key = format!("Bearer {OPS}");
-    let headers = [
-        ("authorization", key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let grant = json!({ "group": "testers", "bridge": "one" }).to_string();
-    let granted = bridge.send(Method::POST, "/admin/api/grants", &headers, &grant);
-    assert_eq!(granted.await.status, 200);
-    command(&bridge, &["access", "revoke", "testers", "one"]).await;
-    until(async || admin(&bridge, "/changes").await.json()["count"].as_u64() >= Some(2)).await;
-    let api = admin(&bridge, "/changes").await.json()["changes"].clone();
-    let lines = command(&bridge, &["audit", "changes", "--format", "jsonl"]).await;
+    let admin = bridge.admin_api();
+    let grant = json!({ "group": "testers", "bridge": "one" });
+    admin.post("/grants", grant).await.ok();
+    bridge
+        .cli(&["access", "revoke", "testers", "one"])
+        .await
+        .ok();
+    until(async || admin.get("/changes").await.json()["count"].as_u64() >= Some(2)).await;
+    let api = admin.get("/changes").await.json()["changes"].clone();
+    let lines = audit(&bridge, &["changes", "--format", "jsonl"]).await;
     let lines: Vec<Value> = lines
         .lines()
         .map(|it| serde_json::from_str(it).unwrap())
@@ -254,25 +251,17 @@ async fn changes_are_told_by_both() {
     );
     // What the operator did for all workspaces is shown in each.
     assert_eq!(Value::from(lines), api);
-    let text = command(&bridge, &["audit", "changes", "--actor", "ops"]).await;
+    let text = audit(&bridge, &["changes", "--actor", "ops"]).await;
     assert!(text.contains("grant") && !text.contains("revoke"), "{text}");
 }
 
 /// Makes the records of `pid` two hours old.
-async fn age(kept: &Kept, folder: &Path) {
+async fn age(kept: &Kept, bridge: &Bridge) {
     let sql = "UPDATE SCHEMAbridge_call SET called_at = called_at - 7200000000 WHERE tool = 'pid'";
     match kept {
         Kept::Postgres(database) => database.execute(&sql.replace("SCHEMA", "mcp_proxy.")).await,
         Kept::Sqlite => {
-            let options = sqlx::sqlite::SqliteConnectOptions::new()
-                .filename(folder.join("mcp-bridge.db"))
-                .busy_timeout(PATIENCE);
-            let mut connection =
-                <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options)
-                    .await
-                    .unwrap();
-            let sql = sqlx::AssertSqlSafe(sql.replace("SCHEMA", ""));
-            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+            bridge.sql(&sql.replace("SCHEMA", "")).await;
         }
     }
 }
@@ -290,13 +279,13 @@ async fn old_records_go_in_postgres() {
 async fn old_records_go(kept: &Kept) {
     let mut bridge = kept.setup("retention = '1h'").ready().await;
     for _ in 0..3 {
-        call(&bridge, DEV, "/one/pid", "{}").await;
+        bridge.as_bearer(DEV).call("one/pid", "{}").await;
     }
-    call(&bridge, DEV, "/one/echo", HI).await;
+    bridge.as_bearer(DEV).call("one/echo", HI).await;
     until_ended(&bridge, 4).await;
     // A process looks soon after its start, and every hour.
     bridge.kill().await;
-    age(kept, bridge.dir.path()).await;
+    age(kept, &bridge).await;
     bridge.start_again().await;
     until(async || records(&bridge).await.len() == 1).await;
     assert_eq!(records(&bridge).await[0]["tool"], "echo");
@@ -312,7 +301,8 @@ async fn a_page_of_large_records_is_bounded_in_bytes_and_loses_none() {
     let bridge = Kept::Sqlite.setup("arguments = true").ready().await;
     let long = json!({ "message": "\"".repeat(5_000) }).to_string();
     let calls = 1_300;
-    let made = stream::iter(0..calls).map(|_| call(&bridge, DEV, "/one/echo", &long));
+    let dev = bridge.as_bearer(DEV);
+    let made = stream::iter(0..calls).map(|_| dev.call("one/echo", &long));
     made.buffer_unordered(16).for_each(async |_| {}).await;
     until(async || every_page(&bridge).await.0.len() == calls).await;
     let (mut seen, pages) = every_page(&bridge).await;
@@ -326,7 +316,10 @@ async fn a_page_of_large_records_is_bounded_in_bytes_and_loses_none() {
 async fn every_page(bridge: &Bridge) -> (Vec<String>, usize) {
     let (mut seen, mut pages, mut cursor) = (Vec::new(), 0, String::new());
     loop {
-        let page = admin(bridge, &format!("/calls?limit=5000{cursor}")).await;
+        let page = bridge
+            .admin_api()
+            .get(&format!("/calls?limit=5000{cursor}"))
+            .await;
         // A quote in the arguments takes four bytes in JSON within JSON.
         assert!(page.text.len() < 20 << 20, "{}", page.text.len());
         let page = page.json();

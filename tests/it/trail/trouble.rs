@@ -7,11 +7,10 @@ use std::{
     process::Command,
 };
 
-use reqwest::Method;
 use serde_json::json;
 
 use super::{
-    DEV, HI, Kept, OPS, OUT, admin, assert_unique, begin, call, counted, outcomes, records,
+    DEV, HI, Kept, OPS, OUT, assert_unique, begin, counted, outcomes, records,
     records_of_the_command_line, storm, until_ended, until_seen,
 };
 use crate::harness::{Bridge, Postgres, Setup, until};
@@ -26,9 +25,8 @@ async fn an_outage_of_the_database_loses_and_doubles_nothing() {
     };
     let mut told = BTreeMap::new();
     // Two that begin before the outage and end in it, 58 before, during and after it.
-    let key = format!("Bearer {DEV}");
-    let headers = [("authorization", key.as_str())];
-    let slow = || bridge.send(Method::POST, "/one/slow", &headers, r#"{"seconds": 1}"#);
+    let dev = bridge.as_bearer(DEV);
+    let slow = || dev.call("one/slow", r#"{"seconds": 1}"#);
     let quick = async {
         let mut answers = Vec::new();
         until_seen(&bridge, 2).await;
@@ -41,7 +39,7 @@ async fn an_outage_of_the_database_loses_and_doubles_nothing() {
                 }
                 _ => {}
             }
-            answers.push(call(&bridge, DEV, "/one/echo", HI).await);
+            answers.push(dev.call("one/echo", HI).await);
         }
         answers
     };
@@ -53,7 +51,7 @@ async fn an_outage_of_the_database_loses_and_doubles_nothing() {
     assert_eq!(told.len(), 60);
     database.let_in().await;
     until(async || bridge.get("/health").await.json()["audit"]["failing"] == false).await;
-    until(async || admin(&bridge, "/calls").await.status == 200).await;
+    until(async || bridge.admin_api().get("/calls").await.status == 200).await;
     let records = until_ended(&bridge, 60).await;
     let recorded: BTreeMap<_, _> = records
         .iter()
@@ -94,13 +92,13 @@ async fn a_kill_in_the_middle_of_an_outage_loses_nothing() {
          [bridges.one]\n{{bad good --record {{dir}}/one.jsonl}}\n",
         database.url
     ));
-    let mut bridge = setup.env("TRAIL_OPS", OPS).ready().await;
-    until(async || admin(&bridge, "/calls").await.status == 200).await;
+    let mut bridge = setup.admin_key("TRAIL_OPS", OPS).ready().await;
+    until(async || bridge.admin_api().get("/calls").await.status == 200).await;
     database.shut_out().await;
     let mut ids = BTreeSet::new();
     for _ in 0..2 {
         for _ in 0..20 {
-            let answer = call(&bridge, OPS, "/one/echo", HI).await;
+            let answer = bridge.as_admin().call("one/echo", HI).await;
             assert_eq!(answer.status, 200, "{}", answer.text);
             ids.insert(answer.header("x-request-id").to_owned());
         }
@@ -108,7 +106,7 @@ async fn a_kill_in_the_middle_of_an_outage_loses_nothing() {
         bridge.start_again().await;
     }
     database.let_in().await;
-    until(async || admin(&bridge, "/calls").await.status == 200).await;
+    until(async || bridge.admin_api().get("/calls").await.status == 200).await;
     let records = until_ended(&bridge, 40).await;
     let recorded = records.iter().map(|it| it["request_id"].as_str().unwrap());
     assert_eq!(recorded.map(str::to_owned).collect::<BTreeSet<_>>(), ids);
@@ -169,7 +167,7 @@ impl Drop for SmallDisk {
 async fn until_full(bridge: &Bridge, disk: &SmallDisk) {
     disk.fill();
     until(async || {
-        call(bridge, OUT, "/one/echo", HI).await;
+        bridge.as_bearer(OUT).call("one/echo", HI).await;
         bridge.get("/health").await.json()["audit"]["failing"] == true
     })
     .await;
@@ -179,9 +177,10 @@ async fn until_full(bridge: &Bridge, disk: &SmallDisk) {
 async fn on_a_full_disk_calls_go_on_and_everybody_is_told() {
     let disk = SmallDisk::mount();
     let bridge = Kept::Sqlite.setup(&disk.audit("continue")).ready().await;
-    assert_eq!(call(&bridge, DEV, "/one/echo", HI).await.status, 200);
+    let dev = bridge.as_bearer(DEV);
+    assert_eq!(dev.call("one/echo", HI).await.status, 200);
     until_full(&bridge, &disk).await;
-    let answer = call(&bridge, DEV, "/one/echo", HI).await;
+    let answer = dev.call("one/echo", HI).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let health = bridge.get("/health").await;
     assert_eq!(
@@ -204,7 +203,7 @@ async fn on_a_full_disk_calls_go_on_and_everybody_is_told() {
 
     disk.make_room();
     until(async || bridge.get("/health").await.json()["audit"]["failing"] == false).await;
-    let answer = call(&bridge, DEV, "/one/echo", HI).await;
+    let answer = dev.call("one/echo", HI).await;
     let id = answer.header("x-request-id").to_owned();
     until(async || {
         records(&bridge)
@@ -224,13 +223,11 @@ async fn on_a_full_disk_calls_go_on_and_everybody_is_told() {
 async fn on_a_full_disk_calls_are_refused_where_that_is_said() {
     let disk = SmallDisk::mount();
     let bridge = Kept::Sqlite.setup(&disk.audit("refuse")).ready().await;
-    assert_eq!(call(&bridge, DEV, "/one/echo", HI).await.status, 200);
+    let dev = bridge.as_bearer(DEV);
+    assert_eq!(dev.call("one/echo", HI).await.status, 200);
     until_full(&bridge, &disk).await;
-    let answer = call(&bridge, DEV, "/one/echo", HI).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (503, "audit_unavailable")
-    );
+    let answer = dev.call("one/echo", HI).await;
+    answer.assert_error(503, "audit_unavailable");
     assert!(
         !answer.text.contains(disk.0.path().to_str().unwrap()),
         "{}",
@@ -243,7 +240,7 @@ async fn on_a_full_disk_calls_are_refused_where_that_is_said() {
     );
 
     disk.make_room();
-    until(async || call(&bridge, DEV, "/one/echo", HI).await.status == 200).await;
+    until(async || dev.call("one/echo", HI).await.status == 200).await;
     until(async || bridge.get("/health").await.json()["audit"]["failing"] == false).await;
 }
 
@@ -322,7 +319,8 @@ async fn calls_that_run_at_a_clean_end_are_on_record() {
     let mut bridge = setup.ready().await;
     let _hangs = begin(&bridge, "hang").await;
     until_seen(&bridge, 1).await;
-    let slow = call(&bridge, DEV, "/one/slow", r#"{"seconds": 1}"#);
+    let dev = bridge.as_bearer(DEV);
+    let slow = dev.call("one/slow", r#"{"seconds": 1}"#);
     let end = async {
         until_seen(&bridge, 2).await;
         bridge.signal("TERM");
