@@ -56,7 +56,7 @@ async fn service() -> u16 {
                 Json(body)
             }),
         );
-    tokio::spawn(async move { axum::serve(listener, routes).await });
+    TaskTracker::new().spawn(async move { axum::serve(listener, routes).await });
     port
 }
 

@@ -274,7 +274,8 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_in_the_words_of_whoever_is_spoken() {
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn refusals_use_the_words_of_the_flavor() {
         let down = || AuthenticationError::Store(StoreError::Down("secret-host".to_owned()));
         let both = Some("Bearer, Basic");
         let (native, mcpo) = (Flavor::Native, Flavor::Mcpo);

@@ -169,7 +169,7 @@ fn routes() -> Vec<(Method, &'static str, &'static str, Value, May)> {
 async fn administrators_of_one_workspace_stay_in_it() {
     let bridge = start().await;
     let table = routes();
-    let document = ask(&bridge, ALL, Method::GET, "/openapi.json", &Value::Null).await;
+    let document = bridge.as_bearer(ALL).api().get("/openapi.json").await;
     let document = document.json();
     let known = document["paths"].as_object().unwrap();
     assert!(known.len() > 15, "{known:?}");

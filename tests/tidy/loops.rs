@@ -21,34 +21,22 @@ const PERMITTED: [(&[&str], &str); 2] = [
     ),
 ];
 
-/// Top-level modules that are not checked yet.
-const UNCHECKED: [&str; 3] = ["bridge", "config", "http"];
-
 #[test]
 fn files_of_a_module_do_not_depend_on_each_other_in_a_circle() {
     let mut permitted: BTreeMap<String, &str> = PERMITTED
         .iter()
         .map(|(files, reason)| (files.join(" "), *reason))
         .collect();
-    let mut unchecked = BTreeSet::from(UNCHECKED);
     let mut broken = Vec::new();
     for cycle in cycles(&Sources::new(sources()).imports()) {
         let files: Vec<_> = cycle.iter().map(|module| module.join("::")).collect();
-        let room = cycle[0][0].as_str();
-        if UNCHECKED.contains(&room) {
-            unchecked.remove(room);
-        } else if permitted.remove(&files.join(" ")).is_none() {
+        if permitted.remove(&files.join(" ")).is_none() {
             broken.push(format!("a cycle of files: {}", files.join(", ")));
         }
     }
     for (files, reason) in permitted {
         broken.push(format!(
             "the permitted cycle of {files} no longer exists ({reason}); remove it from the list"
-        ));
-    }
-    for room in unchecked {
-        broken.push(format!(
-            "`{room}` has no cycle; remove it from the unchecked modules"
         ));
     }
     assert!(

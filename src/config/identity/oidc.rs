@@ -11,10 +11,6 @@ use crate::config::read::{
 /// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the field has the name of the claim"
-)]
 pub struct IssuerSettings {
     /// The name in logs.
     #[serde(skip)]
