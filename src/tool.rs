@@ -33,7 +33,7 @@ pub struct Tool {
     pub title: Option<String>,
     /// The description for the model.
     pub description: Option<String>,
-    /// The schema of the arguments as sent; `SqlValue::Null` if the server sent none.
+    /// The schema of the arguments as sent; `Value::Null` if the server sent none.
     pub input_schema: Value,
     /// The schema of the result, if the server sent one.
     pub output_schema: Option<Value>,

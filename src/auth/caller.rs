@@ -13,7 +13,7 @@ pub enum AuthenticationMethod {
     Session,
     /// An API key of an Open WebUI user (`sk-…`).
     SessionKey,
-    /// `X-OpenWebUI-CachedUser-Jwt`, signed.
+    /// `X-OpenWebUI-User-Jwt`, signed.
     SignedHeader,
     /// Headers sent by the holder of a forwarding API key.
     ForwardedHeaders,

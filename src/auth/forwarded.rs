@@ -55,7 +55,7 @@ fn is_blank(sent: &HeaderMap) -> bool {
         .any(|name| sent.contains_key(name))
 }
 
-/// The user of unsigned headers. `X-CachedUser-AdminCaller` is accepted only from a gateway and is ignored
+/// The user of unsigned headers. `X-User-Admin` is accepted only from a gateway and is ignored
 /// here.
 fn plain(sent: &HeaderMap, signs: bool) -> Result<Option<Forwarded>, AuthenticationError> {
     let named = |header: &HeaderName| headers::name(sent, header);

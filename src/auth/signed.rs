@@ -1,4 +1,4 @@
-//! `X-OpenWebUI-CachedUser-Jwt`: the user, signed by Open WebUI.
+//! `X-OpenWebUI-User-Jwt`: the user, signed by Open WebUI.
 
 use http::HeaderMap;
 use jsonwebtoken::{DecodingKey, Validation};

@@ -1,4 +1,4 @@
-//! Sessions of owners other than [`SessionOwner::SharedParts`]: a call opens the session of its owner. A
+//! Sessions of owners other than [`SessionOwner::Shared`]: a call opens the session of its owner. A
 //! failure is reported to this owner only, and does not change the status of the bridge.
 
 use std::sync::Arc;

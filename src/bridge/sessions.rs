@@ -53,7 +53,7 @@ pub(super) enum SessionEndReason {
 /// The sessions of one bridge.
 #[derive(Debug)]
 pub(super) struct SessionPool {
-    /// The entry of [`SessionOwner::SharedParts`].
+    /// The entry of [`SessionOwner::Shared`].
     shared: ArcSwap<PoolEntry>,
     /// The entries of all other owners.
     owned: Mutex<HashMap<SessionOwner, Arc<PoolEntry>>>,

@@ -1,4 +1,4 @@
-//! Exact JSON text: keeps what [`serde_json::SqlValue`] loses (integers beyond 64 bits).
+//! Exact JSON text: keeps what [`serde_json::Value`] loses (integers beyond 64 bits).
 
 mod mend;
 

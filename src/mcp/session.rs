@@ -95,7 +95,7 @@ pub(super) enum ServerConnection {
         peer: Peer<RoleClient>,
         /// Runs the task that reports an abandoned call to the server.
         tracker: TaskTracker,
-        /// The limit behind [`CallError::SchemaSizeError`], in bytes.
+        /// The limit behind [`CallError::TooLarge`], in bytes.
         result_bytes_max: usize,
     },
     /// An HTTP service that does not speak MCP.

@@ -206,7 +206,7 @@ pub fn status_of(code: i64) -> u16 {
     }
 }
 
-/// Returns the `structuredContent` of a result as compact JSON, if it may contain an integer that a [`SqlValue`]
+/// Returns the `structuredContent` of a result as compact JSON, if it may contain an integer that a [`Value`]
 /// cannot hold.
 fn exact_structured(text: &str) -> Option<Vec<u8>> {
     if !json::has_long_digits(text.as_bytes()) {

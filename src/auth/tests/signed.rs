@@ -1,4 +1,4 @@
-//! `X-OpenWebUI-CachedUser-Jwt` on its own.
+//! `X-OpenWebUI-User-Jwt` on its own.
 
 use serde_json::json;
 

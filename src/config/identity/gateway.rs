@@ -25,13 +25,13 @@ pub struct GatewaySettings {
     /// The header with the secret. Default `X-Gateway-Secret`.
     #[serde(deserialize_with = "value::header_name")]
     pub secret_header: HeaderName,
-    /// The header with the e-mail address. Default `X-CachedUser-EmailClaim`.
+    /// The header with the e-mail address. Default `X-User-Email`.
     #[serde(deserialize_with = "value::header_name")]
     pub email_header: HeaderName,
-    /// The header with a comma-separated list of groups. Default `X-CachedUser-Groups`.
+    /// The header with a comma-separated list of groups. Default `X-User-Groups`.
     #[serde(deserialize_with = "value::header_name")]
     pub groups_header: HeaderName,
-    /// The header that is `true` for an administrator. Default `X-CachedUser-AdminCaller`.
+    /// The header that is `true` for an administrator. Default `X-User-Admin`.
     #[serde(deserialize_with = "value::header_name")]
     pub admin_header: HeaderName,
     /// The header with the workspace. Default `X-Tenant-ID`.

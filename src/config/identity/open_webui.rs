@@ -24,7 +24,7 @@ pub struct OpenWebUiSettings {
     /// Its address. Session tokens are verified there if the database is not available.
     #[serde(deserialize_with = "url")]
     pub url: Option<Url>,
-    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-CachedUser-Jwt`.
+    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-User-Jwt`.
     #[serde(deserialize_with = "value::secret")]
     pub jwt_secret: Option<Secret>,
     /// The `aud` with which the signed header is valid without a forwarder's key. Default none.

@@ -27,7 +27,7 @@ pub struct AccessSettings {
     /// everything.
     #[serde(skip)]
     pub is_configured: bool,
-    /// Groups that may use everything and administer the bridge. Default `MCP-AdminCaller`.
+    /// Groups that may use everything and administer the bridge. Default `MCP-Admin`.
     #[serde(deserialize_with = "value::names")]
     pub admin_groups: Vec<String>,
     /// Groups of every authenticated caller. Default none.

@@ -175,7 +175,7 @@ impl From<CallRecord> for CallItem {
 ///
 /// The answer contains the records of your workspace, newest first, in pages. To read all of them,
 /// send `next` of each page as `cursor` for the next one, until it is null. Pages in CSV and JSON
-/// Lines have the cursor in the header `X-Next-SegmentCursor`, which the last page does not have.
+/// Lines have the cursor in the header `X-Next-Cursor`, which the last page does not have.
 #[utoipa::path(
     get,
     path = "/calls",

@@ -180,7 +180,7 @@ impl SseSender {
         if let (true, Some(id)) = (is_json, id) {
             return self.answered(response, id).await;
         }
-        // Usually `AcceptedArguments`. It is read so that the connection can be reused.
+        // Usually `Accepted`. It is read so that the connection can be reused.
         drop(read(response, REFUSAL_BYTES_MAX).await);
         Ok(())
     }
