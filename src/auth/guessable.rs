@@ -1,6 +1,6 @@
 //! Decides which credentials could be guessed and therefore must wait for their turn ([`GuessLimiter`]).
 //!
-//! [`GuessLimiter`]: super::guesses::Guesses
+//! [`GuessLimiter`]: super::guesses::GuessLimiter
 
 use http::HeaderMap;
 

@@ -94,7 +94,7 @@ impl Bridge {
 }
 
 impl ToolEntry {
-    /// Checks the body of a call; see [`ArgumentSchema::accept`].
+    /// Checks the body of a call; see [`ArgumentSchema::accept`](crate::schema::ArgumentSchema::accept).
     pub fn check(
         &self,
         body: &[u8],

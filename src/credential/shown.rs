@@ -1,4 +1,4 @@
-//! [`Credentials`]: what a session presents to its server.
+//! [`CredentialProvider`]: what a session presents to its server.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

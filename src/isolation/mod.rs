@@ -1,6 +1,6 @@
 //! Isolates the programs that the bridge starts, and ends them when the bridge ends.
 //!
-//! - [`harden`] protects the memory, environment and open files of this process from other
+//! - [`harden()`] protects the memory, environment and open files of this process from other
 //!   processes of the same user.
 //! - [`command`] and [`spawn`] start a program through a short stage of this binary (`stage`),
 //!   which runs between fork and exec. Other code could run there only with `unsafe`. The stage

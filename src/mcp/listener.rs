@@ -8,7 +8,7 @@ use rmcp::{
 };
 
 /// Reports the bridge's name and version. It receives no notifications: the transports handle what a server
-/// sends unasked ([`UnsolicitedMessages`](super::unasked::Unasked)). It declares no capabilities, because the bridge
+/// sends unasked ([`UnsolicitedMessages`](super::unasked::UnsolicitedMessages)). It declares no capabilities, because the bridge
 /// cannot answer a server's requests.
 #[derive(Debug, Clone)]
 pub struct McpClientHandler {

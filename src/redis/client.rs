@@ -1,4 +1,4 @@
-//! [`Redis`]: a connection that is restored automatically, with short timeouts.
+//! [`RedisClient`]: a connection that is restored automatically, with short timeouts.
 
 use std::{
     fmt,

@@ -59,7 +59,8 @@ impl BasicAuthTable {
     }
 }
 
-/// The table in the file. An empty table is enough. Defaults are those of [`OAuthSettings`].
+/// The table in the file. An empty table is enough. Defaults are those of
+/// [`OAuthSettings`](super::oauth_types::OAuthSettings).
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OAuthTable {

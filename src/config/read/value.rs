@@ -1,7 +1,7 @@
 //! Functions for `#[serde(deserialize_with = "…")]`: each reads one value of the file.
 //!
 //! serde carries only one message for each error. [`BadValue`] puts a message and a hint into it, and
-//! [`ConfigReader::table`](super::Reader::table) takes them apart again and adds the name of the key.
+//! [`ConfigReader::table`](super::ConfigReader::table) takes them apart again and adds the name of the key.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 

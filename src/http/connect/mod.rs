@@ -13,7 +13,7 @@
 //! | `GET /oauth/client-metadata.json` | describes the bridge as a client (OAuth client ID metadata document) |
 //!
 //! Callers connect their own accounts. Only an administrator connects a shared account. A link
-//! carries the id of a stored [`ConnectTicket`](crate::credential::Ticket), which names its user. A user
+//! carries the id of a stored [`ConnectTicket`](crate::credential::ConnectTicket), which names its user. A user
 //! who is identified as another user is refused. A browser without credentials sees the name of the
 //! link's user before it continues (MCP security best practices, session hijacking).
 

@@ -1,4 +1,4 @@
-//! [`Listener`]: accepts connections within the limits.
+//! [`LimitedListener`]: accepts connections within the limits.
 
 use std::{io, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The stored parts of a login: [`Client`], [`PendingAuthorization`], [`Account`]. All of them are secret. They are
+//! The stored parts of a login: [`ClientRegistration`], [`PendingAuthorization`], [`OAuthAccount`]. All of them are secret. They are
 //! serialized only into encrypted storage.
 
 use std::{

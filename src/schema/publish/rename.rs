@@ -1,4 +1,4 @@
-//! Step 6: arguments with names that model providers reject get the names from [`Names`].
+//! Step 6: arguments with names that model providers reject get the names from [`ArgumentNames`].
 
 use std::mem;
 

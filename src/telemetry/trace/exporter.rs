@@ -1,4 +1,4 @@
-//! [`Clean`]: sends spans to the collector, without secrets.
+//! [`RedactingExporter`]: sends spans to the collector, without secrets.
 
 use std::{
     borrow::Cow,
