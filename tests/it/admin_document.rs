@@ -182,7 +182,7 @@ async fn fill(checked: &mut Checked, bridge: &Bridge) {
         ),
         (
             "/users/groups",
-            json!({ "email": "Ann@example.org", "group_name": "fwe" }),
+            json!({ "email": "Ann@example.org", "group_name": "team-x" }),
         ),
         ("/admins", json!({ "email": "root@example.org" })),
         (
@@ -314,7 +314,7 @@ async fn clear(checked: &mut Checked, bridge: &Bridge) {
             404,
         ),
         (Method::POST, "/keys", json!({ "name": "ops" }), 409),
-        (Method::POST, "/keys", json!({ "nam": "x" }), 422),
+        (Method::POST, "/keys", json!({ "label": "x" }), 422),
         (
             Method::POST,
             "/groups",
