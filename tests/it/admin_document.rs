@@ -182,7 +182,7 @@ async fn fill(checked: &mut Checked, bridge: &Bridge) {
         ),
         (
             "/users/groups",
-            json!({ "email": "Ann@example.org", "group_name": "team-x" }),
+            json!({ "email": "Ann@example.org", "group_name": "few2" }),
         ),
         ("/admins", json!({ "email": "root@example.org" })),
         (
