@@ -7,7 +7,7 @@ import tomllib
 REFERENCE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(:[-?])?([^{}]*)")
 # Variables that only libraries read, so that no line of this repository names them.
 LIBRARIES = {"RUST_BACKTRACE"}
-# Names of secrets, as in src/config/lint.rs, and the names that Open WebUI and Snowflake use.
+# Names of secrets, as in src/config/read/lint.rs, and the names that Open WebUI and Snowflake use.
 SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|KEY|PAT|HEADERS|SECRET_KEY_OLD)$")
 # The section of .env.example with names of the Python proxy.
 FORMER = re.compile(r"^# --- names of the Python proxy.*?(?=^# --- )", re.M | re.S)
@@ -102,10 +102,10 @@ def of_compose(text):
 def of_program(read):
     """Returns the variables that the program itself reads."""
     names = set(re.findall(r'env = "([A-Z_]+)"', read("src/cli/args.rs")))
-    names |= set(re.findall(r'^(?:pub\(super\) )?const \w+: &str = "([A-Z_]+)";', read("src/config/otlp.rs"), re.M))
+    names |= set(re.findall(r'^(?:pub(?:\(super\))? )?const \w+: &str = "([A-Z_]+)";', read("src/config/sections/otlp.rs"), re.M))
     for path in ("src/cli/mcpo/command.rs", "src/config/identity/draft.rs"):
         names |= set(re.findall(r'environment\.get\("([A-Z_]+)"\)', read(path)))
-    passed = re.search(r"PASSED_ON.*?\];", read("src/config/child_env.rs"), re.S).group()
+    passed = re.search(r"PASSED_ON.*?\];", read("src/config/bridges/child_env.rs"), re.S).group()
     return names | set(re.findall(r'"(\w+)"', passed)) | LIBRARIES
 
 
