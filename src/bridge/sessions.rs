@@ -440,7 +440,9 @@ mod tests {
         assert!(entry.must_end() && !pool.has(&first));
         assert!(pool.entry(&first).is_none(), "both others have a call");
         assert!(pool.shared().is_none(), "no session was opened");
-        drop((used, third_used));
+        drop(used);
+        sleep(IDLE_POLL).await;
+        drop(third_used);
         assert!(pool.entry(&first).is_some() && pool.has(&third));
     }
 
