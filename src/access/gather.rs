@@ -61,7 +61,7 @@ impl AccessControl {
 
     /// What is known about a caller now. Fails if the database is needed and does not respond.
     /// Callers whose decision needs no table do not wait for the database.
-    pub async fn view(&self, caller: &Arc<Caller>) -> Result<Permissions, StoreError> {
+    pub async fn permissions(&self, caller: &Arc<Caller>) -> Result<Permissions, StoreError> {
         let free = match caller.proof {
             AuthenticationMethod::Operator => Some(AccessRule::Operator),
             AuthenticationMethod::Loopback => Some(AccessRule::Loopback),
@@ -71,16 +71,16 @@ impl AccessControl {
         if let Some(rule) = free {
             return Ok(Permissions::free(Arc::clone(caller), rule));
         }
-        let standing = self.standing(caller).await?;
+        let standing = self.membership(caller).await?;
         Ok(Permissions::bound(Arc::clone(caller), standing))
     }
 
     /// The permissions from a caller's groups and grants.
-    async fn standing(&self, caller: &Caller) -> Result<Arc<CallerMembership>, StoreError> {
+    async fn membership(&self, caller: &Caller) -> Result<Arc<CallerMembership>, StoreError> {
         let proven = caller.groups.as_deref().unwrap_or_default();
         if self.rules.admin_group(proven).is_some() {
             let nothing = Arc::new(AccessPolicy::default());
-            return Ok(self.made_of(&nothing, proven, GroupSource::Proof, false));
+            return Ok(self.build_membership(&nothing, proven, GroupSource::Proof, false));
         }
         let memory = self.memory.as_ref().ok_or_else(|| {
             StoreError::Down("access depends on groups, but no database is configured".into())
@@ -93,7 +93,7 @@ impl AccessControl {
         };
         let (policy, known) = futures::try_join!(memory.policy(), known)?;
         if !proven.is_empty() {
-            return Ok(self.made_of(&policy, proven, GroupSource::Proof, known.is_admin));
+            return Ok(self.build_membership(&policy, proven, GroupSource::Proof, known.is_admin));
         }
         if known.groups.is_empty() && !caller.open_webui_groups.is_empty() {
             let groups = Some(&caller.open_webui_groups);
@@ -110,7 +110,7 @@ impl AccessControl {
         known: &MemberRecord,
         groups: Option<&Arc<[Arc<str>]>>,
     ) -> Arc<CallerMembership> {
-        if let Some(made) = known.made.load().as_ref()
+        if let Some(made) = known.cached_membership.load().as_ref()
             && Arc::ptr_eq(&made.standing.policy, policy)
             && Arc::ptr_eq(&made.standing.rules, &self.rules)
             && is_same(made.groups.as_ref(), groups)
@@ -118,18 +118,24 @@ impl AccessControl {
             return Arc::clone(&made.standing);
         }
         let standing = match groups {
-            Some(groups) => self.made_of(policy, groups, GroupSource::OpenWebUi, known.is_admin),
-            None => self.made_of(policy, &known.groups, GroupSource::Table, known.is_admin),
+            Some(groups) => {
+                self.build_membership(policy, groups, GroupSource::OpenWebUi, known.is_admin)
+            }
+            None => {
+                self.build_membership(policy, &known.groups, GroupSource::Table, known.is_admin)
+            }
         };
-        known.made.store(Some(Arc::new(CachedMembership {
-            groups: groups.cloned(),
-            standing: Arc::clone(&standing),
-        })));
+        known
+            .cached_membership
+            .store(Some(Arc::new(CachedMembership {
+                groups: groups.cloned(),
+                standing: Arc::clone(&standing),
+            })));
         standing
     }
 
     /// The permissions from groups of one origin.
-    fn made_of(
+    fn build_membership(
         &self,
         policy: &Arc<AccessPolicy>,
         groups: &[Arc<str>],

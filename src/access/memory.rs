@@ -39,7 +39,7 @@ pub struct MemberRecord {
     /// `user_admin_status`.
     pub is_admin: bool,
     /// The permissions that were last built from it.
-    pub made: ArcSwapOption<CachedMembership>,
+    pub cached_membership: ArcSwapOption<CachedMembership>,
 }
 
 /// Permissions, and the groups they were built from.
@@ -104,7 +104,7 @@ impl From<MemberRow> for MemberRecord {
         Self {
             groups: member.groups.iter().map(|it| it.as_str().into()).collect(),
             is_admin: member.is_admin,
-            made: ArcSwapOption::empty(),
+            cached_membership: ArcSwapOption::empty(),
         }
     }
 }

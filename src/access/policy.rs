@@ -100,7 +100,7 @@ impl AccessPolicy {
     }
 
     /// The numbers of these groups. Groups without grants have no number.
-    pub fn numbers<'a>(&self, groups: impl IntoIterator<Item = &'a Arc<str>>) -> GroupSet {
+    pub fn group_set<'a>(&self, groups: impl IntoIterator<Item = &'a Arc<str>>) -> GroupSet {
         let mut numbers = GroupSet(vec![0; self.numbers.len().div_ceil(64)]);
         for number in groups.into_iter().filter_map(|it| self.numbers.get(it)) {
             numbers.insert(*number);
@@ -162,7 +162,7 @@ impl AccessPolicy {
 
     /// Adds one row. A pattern that is used in several rows is compiled once.
     fn add(&mut self, row: &GrantRow, known: &mut HashMap<String, Option<Glob>>) {
-        let holder = self.holder(row);
+        let holder = self.grantee(row);
         let grants = self.bridges.entry(row.bridge.clone()).or_default();
         if row.tools.is_empty() && !row.read_only {
             grants.whole.push(holder);
@@ -177,7 +177,7 @@ impl AccessPolicy {
     }
 
     /// The callers that a row applies to. Assigns a number to its group.
-    fn holder(&mut self, row: &GrantRow) -> GranteeGroup {
+    fn grantee(&mut self, row: &GrantRow) -> GranteeGroup {
         let next = self.numbers.len();
         let known = self.numbers.get_key_value(row.group.as_str());
         let known = known.map(|(group, number)| (Arc::clone(group), *number));

@@ -44,7 +44,7 @@ pub struct Permissions {
     /// The caller.
     caller: Arc<Caller>,
     /// What they may do.
-    power: PermissionSource,
+    source: PermissionSource,
 }
 
 /// How decisions are made.
@@ -129,7 +129,7 @@ impl Permissions {
     pub(super) fn free(caller: Arc<Caller>, rule: AccessRule) -> Self {
         Self {
             caller,
-            power: PermissionSource::Free(rule),
+            source: PermissionSource::Free(rule),
         }
     }
 
@@ -137,7 +137,7 @@ impl Permissions {
     pub(super) fn bound(caller: Arc<Caller>, standing: Arc<CallerMembership>) -> Self {
         Self {
             caller,
-            power: PermissionSource::Bound(standing),
+            source: PermissionSource::Bound(standing),
         }
     }
 
@@ -148,7 +148,7 @@ impl Permissions {
 
     /// The groups that apply.
     pub fn groups(&self) -> &[Arc<str>] {
-        match &self.power {
+        match &self.source {
             PermissionSource::Free(_) => self.caller.groups.as_deref().unwrap_or_default(),
             PermissionSource::Bound(standing) => &standing.groups,
         }
@@ -158,7 +158,7 @@ impl Permissions {
     /// credentials. Without access rules, every holder of a key and the user of this machine are
     /// administrators.
     pub fn is_admin(&self) -> bool {
-        match (&self.power, self.caller.proof) {
+        match (&self.source, self.caller.proof) {
             (_, AuthenticationMethod::Anonymous) => false,
             (_, AuthenticationMethod::Operator | AuthenticationMethod::Loopback) => true,
             (PermissionSource::Free(_), proof) => {
@@ -172,7 +172,7 @@ impl Permissions {
 
     /// Whether they may call every tool.
     pub fn is_unbounded(&self) -> bool {
-        match &self.power {
+        match &self.source {
             PermissionSource::Free(_) => true,
             PermissionSource::Bound(standing) => standing.admin_group.is_some(),
         }
@@ -206,7 +206,7 @@ impl Permissions {
     /// Whether both were built from the very same values.
     #[cfg(test)]
     pub(super) fn is_made_of(&self, other: &Self) -> bool {
-        match (&self.power, &other.power) {
+        match (&self.source, &other.source) {
             (PermissionSource::Bound(one), PermissionSource::Bound(other)) => {
                 Arc::ptr_eq(one, other)
             }
@@ -218,7 +218,7 @@ impl Permissions {
     pub fn explain(&self, bridge: &BridgeName, tool: Option<&Tool>) -> AccessExplanation {
         let wanted = tool.map_or(AccessRequest::Anything, AccessRequest::Tool);
         let text = |group: &Arc<str>| group.to_string();
-        let groups = match &self.power {
+        let groups = match &self.source {
             PermissionSource::Free(_) => self
                 .groups()
                 .iter()
@@ -278,7 +278,7 @@ impl Permissions {
 
     /// Checks in this order: a group of administrators, a grant for all tools, a narrowed grant.
     fn decide(&self, bridge: &BridgeName, wanted: AccessRequest<'_>) -> AccessRule {
-        let standing = match &self.power {
+        let standing = match &self.source {
             PermissionSource::Free(rule) => return rule.clone(),
             PermissionSource::Bound(standing) => standing,
         };
@@ -294,7 +294,7 @@ impl Permissions {
 
     /// The groups that would allow it: first those with grants, then those of administrators.
     fn allowing(&self, bridge: &BridgeName, wanted: AccessRequest<'_>) -> Vec<String> {
-        let PermissionSource::Bound(standing) = &self.power else {
+        let PermissionSource::Bound(standing) = &self.source else {
             return Vec::new();
         };
         let workspace = &self.caller.workspace;
@@ -327,7 +327,7 @@ impl CallerMembership {
             }
         }
         Self {
-            numbers: policy.numbers(&groups),
+            numbers: policy.group_set(&groups),
             admin_group: rules.admin_group(&groups),
             groups,
             origins,

@@ -79,7 +79,7 @@ pub fn fuzz_headers(data: &[u8]) {
         peer: None,
     };
     // No lookup is needed, so the future is ready at once.
-    let Some(Ok(caller)) = PROOFS.identify(&evidence).now_or_never() else {
+    let Some(Ok(caller)) = PROOFS.authenticate(&evidence).now_or_never() else {
         return;
     };
     let credentials = headers::authorization(&sent).ok().flatten();

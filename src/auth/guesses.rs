@@ -144,7 +144,7 @@ impl GuessLimiter {
     }
 
     /// The credential of a request; `None` if it has none that could be guessed.
-    pub fn shown(&self, evidence: &RequestCredentials<'_>) -> Option<CredentialAttempt> {
+    pub fn attempt(&self, evidence: &RequestCredentials<'_>) -> Option<CredentialAttempt> {
         let sent = evidence.headers;
         let credential = match headers::authorization(sent) {
             Ok(None) => headers::cookie(sent).ok().flatten()?,
@@ -313,7 +313,7 @@ mod tests {
             headers: &sent,
             peer,
         };
-        guesses.shown(&evidence).unwrap()
+        guesses.attempt(&evidence).unwrap()
     }
 
     fn wrong(guesses: &GuessLimiter, text: &str, peer: &str) {

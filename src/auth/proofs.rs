@@ -120,11 +120,11 @@ impl Authenticator {
 
     /// Finds out who sent a request. Wrong credentials are counted. After an address has sent many
     /// of them, further unknown credentials from it must wait.
-    pub async fn identify(
+    pub async fn authenticate(
         &self,
         evidence: &RequestCredentials<'_>,
     ) -> Result<Arc<Caller>, AuthenticationError> {
-        let Some(shown) = self.guesses.shown(evidence) else {
+        let Some(shown) = self.guesses.attempt(evidence) else {
             return self.identified(evidence).await;
         };
         if self.guesses.is_suspect(&shown) && self.is_guessable(evidence.headers).await {

@@ -37,7 +37,7 @@ pub struct ToolCall<'a> {
     /// Receives progress that the server sends during the call.
     pub ear: Option<&'a Arc<ProgressSink>>,
     /// Builds the arguments again.
-    pub again: &'a Again<'a>,
+    pub rebuild_arguments: &'a Again<'a>,
 }
 
 impl fmt::Debug for ToolCall<'_> {
@@ -88,7 +88,9 @@ impl Bridge {
             }
             first => return first.map_err(|error| self.failed(error)),
         }
-        let second = self.attempt(order, (order.again)(), deadline).await?;
+        let second = self
+            .attempt(order, (order.rebuild_arguments)(), deadline)
+            .await?;
         second.map_err(|error| self.failed(error))
     }
 

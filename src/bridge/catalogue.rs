@@ -68,7 +68,7 @@ impl ToolCatalog {
         let bridges = roster.bridges();
         // This is read before the tools: a bridge that settles in between is published next time.
         let is_settled = bridges.iter().all(|bridge| bridge.is_settled());
-        let tools = published(roster);
+        let tools = catalog_entries(roster);
         let all: Vec<_> = tools.iter().collect();
         let by_bridge = bridges
             .iter()
@@ -110,7 +110,7 @@ impl ToolCatalog {
     }
 
     /// Which tools a caller may call; `None` if the caller may call all.
-    pub(super) fn part(
+    pub(super) fn document_scope(
         &self,
         bridge: Option<&BridgeName>,
         view: &Permissions,
@@ -135,13 +135,13 @@ impl ToolCatalog {
     }
 
     /// The cached partial documents.
-    pub(super) fn parts(&self) -> &Cache<DocumentScope, RenderedDocument> {
+    pub(super) fn scoped_documents(&self) -> &Cache<DocumentScope, RenderedDocument> {
         &self.parts
     }
 
     /// Builds the document of some tools, or an empty one if the bridge no longer exists. CPU-bound
     /// for thousands of tools.
-    pub(super) fn build_part(&self, part: &DocumentScope) -> RenderedDocument {
+    pub(super) fn build_scoped(&self, part: &DocumentScope) -> RenderedDocument {
         let tools: Vec<&CatalogEntry> = self
             .tools
             .iter()
@@ -172,7 +172,7 @@ impl DocumentScope {
 }
 
 /// Every tool with its operation ID.
-fn published(roster: &BridgeSet) -> Vec<CatalogEntry> {
+fn catalog_entries(roster: &BridgeSet) -> Vec<CatalogEntry> {
     let mut published = Vec::new();
     for bridge in roster.bridges() {
         let set = bridge.live.tools.load_full();

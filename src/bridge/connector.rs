@@ -77,7 +77,11 @@ impl SessionFactory {
 
     /// Builds the connector for an owner's sessions.
     async fn connector(&self, owner: &SessionOwner) -> Result<ServerConnector, CredentialError> {
-        let shown = self.context.credentials.shown(&self.config, owner).await?;
+        let shown = self
+            .context
+            .credentials
+            .session_target(&self.config, owner)
+            .await?;
         Ok(ServerConnector {
             bridge: self.config.name.clone(),
             transport: shown.transport,
@@ -119,7 +123,7 @@ impl SessionFactory {
 
     /// The token of an owner, or why there is none; `None` if the server needs no token.
     pub async fn token(&self, owner: &SessionOwner) -> Option<Result<Secret, TokenError>> {
-        let shown = self.context.credentials.shown(&self.config, owner);
+        let shown = self.context.credentials.session_target(&self.config, owner);
         Some(shown.await.ok()?.credential?.token().await)
     }
 

@@ -160,7 +160,7 @@ impl Bridge {
         if self.is_on() {
             BridgeAvailability::On
         } else {
-            self.config.standing_while_off()
+            self.config.availability_while_off()
         }
     }
 
@@ -199,7 +199,7 @@ impl Bridge {
 
     /// Waits for the first session, or until the server's program has failed to start; then returns
     /// the reason.
-    pub async fn stillborn(&self) -> Option<String> {
+    pub async fn failed_to_start(&self) -> Option<String> {
         self.status.failed_to_start().await
     }
 

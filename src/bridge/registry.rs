@@ -176,16 +176,19 @@ impl BridgeRegistry {
         view: Option<&Permissions>,
     ) -> Option<RenderedDocument> {
         let catalogue = self.catalogue.load_full();
-        let part = view.and_then(|view| catalogue.part(bridge, view));
+        let part = view.and_then(|view| catalogue.document_scope(bridge, view));
         let (Some(part), true) = (part, catalogue.whole(bridge).is_some()) else {
             return catalogue.whole(bridge).cloned();
         };
         let (source, wanted) = (Arc::clone(&catalogue), part.clone());
         let build = async {
-            let building = move || source.build_part(&wanted);
+            let building = move || source.build_scoped(&wanted);
             self.context.tracker.spawn_blocking(building).await.ok()
         };
-        catalogue.parts().optionally_get_with(part, build).await
+        catalogue
+            .scoped_documents()
+            .optionally_get_with(part, build)
+            .await
     }
 
     /// The configuration in effect.

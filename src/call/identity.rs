@@ -22,7 +22,7 @@ pub async fn identify(
     origin: &RequestOrigin,
 ) -> Result<Arc<Caller>, AuthenticationError> {
     let evidence = origin.evidence();
-    let identified = settings.proofs.identify(&evidence);
+    let identified = settings.proofs.authenticate(&evidence);
     let identified = timeout(IDENTIFY_MAX, identified).await;
     identified.unwrap_or(Err(AuthenticationError::Unavailable(
         "the lookup took too long",
@@ -59,7 +59,7 @@ pub async fn permissions(
     settings: &ReloadableSettings,
     caller: &Arc<Caller>,
 ) -> Result<Permissions, ServiceError> {
-    Ok(settings.access.view(caller).await?)
+    Ok(settings.access.permissions(caller).await?)
 }
 
 /// Whether a caller has proved an identity.

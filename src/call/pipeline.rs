@@ -155,8 +155,8 @@ impl CallScope<'_> {
             owner: &granted.owner,
             passed: &self.passed_headers(),
             span: self.origin.span.as_ref(),
-            ear: progress.or_else(|| self.talk.as_ref().map(ProgressFeed::ear)),
-            again: &again,
+            ear: progress.or_else(|| self.talk.as_ref().map(ProgressFeed::progress_sink)),
+            rebuild_arguments: &again,
         };
         match bridge.call(&granted.grant, order, arguments).await {
             Ok(text) => Ok(text),

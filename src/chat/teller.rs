@@ -104,7 +104,7 @@ impl ProgressFeed {
     }
 
     /// Receives the server's progress.
-    pub fn ear(&self) -> &Arc<ProgressSink> {
+    pub fn progress_sink(&self) -> &Arc<ProgressSink> {
         &self.ear
     }
 

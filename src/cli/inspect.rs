@@ -121,7 +121,7 @@ pub fn call(start: &ConfigOptions, bridge: &str, tool: &str, arguments: &str) ->
             owner: &SessionOwner::Shared,
             passed: &HeaderMap::new(),
             ear: None,
-            again: &again,
+            rebuild_arguments: &again,
         };
         let result = found.call(&grant, order, arguments.clone()).await?;
         let reply = ToolReply::from_text(result, false, None)??;

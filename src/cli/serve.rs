@@ -281,7 +281,7 @@ fn traces(
 async fn stillborn(flavor: Flavor, registry: Arc<BridgeRegistry>) -> anyhow::Error {
     let bridge = registry.roster().bridges().first().map(Arc::clone);
     if let (Flavor::McpoSingle, Some(bridge)) = (flavor, bridge)
-        && let Some(reason) = bridge.stillborn().await
+        && let Some(reason) = bridge.failed_to_start().await
     {
         return anyhow::anyhow!(reason);
     }

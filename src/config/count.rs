@@ -28,16 +28,16 @@ pub struct BridgeCount {
 
 impl BridgeSettings {
     /// How it stands by the configuration alone: a login that is stored may still switch it on.
-    pub fn standing(&self) -> BridgeAvailability {
+    pub fn availability(&self) -> BridgeAvailability {
         if self.reason_off().is_none() || self.is_for_groups_alone() {
             BridgeAvailability::On
         } else {
-            self.standing_while_off()
+            self.availability_while_off()
         }
     }
 
     /// How it stands while it may not be called.
-    pub fn standing_while_off(&self) -> BridgeAvailability {
+    pub fn availability_while_off(&self) -> BridgeAvailability {
         if self.transport.is_ok() && self.waits_for_login.is_some() {
             BridgeAvailability::WaitsForLogin
         } else {
@@ -49,7 +49,10 @@ impl BridgeSettings {
 impl Config {
     /// Counts the bridges.
     pub fn count(&self) -> BridgeCount {
-        self.bridges.iter().map(BridgeSettings::standing).collect()
+        self.bridges
+            .iter()
+            .map(BridgeSettings::availability)
+            .collect()
     }
 }
 

@@ -28,7 +28,7 @@ pub use logins::{
     AuthorizationResponse, ConnectedAccount, LoginError, LoginFlow, LoginRequest, oauth_of,
 };
 pub use owner::SessionOwner;
-pub use rotation::{RotationCounts, RotationReport, holdings, rotate, survey};
+pub use rotation::{RotationCounts, RotationReport, rotate, stored_secrets, survey};
 pub use shown::{CredentialError, CredentialProvider, Variants};
 pub use ticket::{
     ConnectTicket, InvalidTicketError, TICKET_TTL, TicketCreationError, TicketStore,

@@ -122,13 +122,13 @@ impl CredentialProvider {
     }
 
     /// What a session of an owner presents.
-    pub async fn shown(
+    pub async fn session_target(
         &self,
         bridge: &config::BridgeSettings,
         owner: &SessionOwner,
     ) -> Result<SessionTarget, CredentialError> {
         if let SessionOwner::Group { name, .. } = owner {
-            return self.shown_by_group(bridge, name).await;
+            return self.target_by_group(bridge, name).await;
         }
         let transport = match &bridge.transport {
             Ok(transport) => transport.clone(),
@@ -181,7 +181,7 @@ impl CredentialProvider {
     /// Inserts a group's keys in place of the shared ones. If an administrator has set another
     /// server for the group, that server gets none of the operator's credentials: no header from
     /// the file, no variable from the environment, and no login.
-    async fn shown_by_group(
+    async fn target_by_group(
         &self,
         bridge: &config::BridgeSettings,
         group: &Arc<str>,

@@ -154,7 +154,7 @@ async fn unknown(state: &AppState, path: &str, sender: &RequestSender, is_call: 
         Ok(_) => missing::bridge(state, &settings, sender, path).await,
         Err(error) => error,
     };
-    if is_call && let Ok(caller) = settings.proofs.identify(&sender.evidence()).await {
+    if is_call && let Ok(caller) = settings.proofs.authenticate(&sender.evidence()).await {
         // The path is redacted before it is split, because the redactor does not recognize half of
         // a secret.
         let path = state.redactor.redact(path);

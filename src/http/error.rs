@@ -178,7 +178,7 @@ impl ApiError {
     }
 
     /// See [`ServiceError::denied`].
-    pub fn denied(denial: &AccessRefusal, bridge: &BridgeName, tool: Option<&str>) -> Self {
+    pub fn access_refused(denial: &AccessRefusal, bridge: &BridgeName, tool: Option<&str>) -> Self {
         ServiceError::denied(denial, bridge, tool).into()
     }
 

@@ -37,21 +37,21 @@ impl CleanerHandle {
     /// Registers a running program with its own process group.
     pub fn add(&mut self, number: u64, group: i32) {
         self.groups.insert(number, group);
-        self.tell(CleanerMessage::Started(number, group));
+        self.send(CleanerMessage::Started(number, group));
     }
 
     /// Removes a program that has ended together with its group.
     pub fn remove(&mut self, number: u64) {
         if self.groups.remove(&number).is_some() {
-            self.tell(CleanerMessage::Ended(number));
+            self.send(CleanerMessage::Ended(number));
         }
     }
 
-    fn tell(&mut self, notice: CleanerMessage) {
-        let told = match self.try_tell(notice) {
+    fn send(&mut self, notice: CleanerMessage) {
+        let told = match self.try_send(notice) {
             Ok(()) => Ok(()),
             // It was killed or never started. A new one gets the complete state.
-            Err(_) => self.start().and_then(|()| self.try_tell(notice)),
+            Err(_) => self.start().and_then(|()| self.try_send(notice)),
         };
         if let Err(error) = told
             && !std::mem::replace(&mut self.is_told, true)
@@ -60,7 +60,7 @@ impl CleanerHandle {
         }
     }
 
-    fn try_tell(&mut self, notice: CleanerMessage) -> io::Result<()> {
+    fn try_send(&mut self, notice: CleanerMessage) -> io::Result<()> {
         let cleaner = self.cleaner.as_mut();
         let input = cleaner.and_then(|cleaner| cleaner.stdin.as_mut());
         let input = input.ok_or(io::ErrorKind::BrokenPipe)?;
@@ -88,7 +88,7 @@ impl CleanerHandle {
             .spawn()?;
         self.cleaner = Some(cleaner);
         for (&number, &group) in &self.groups.clone() {
-            self.try_tell(CleanerMessage::Started(number, group))?;
+            self.try_send(CleanerMessage::Started(number, group))?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ const GROWTH_BYTES_MAX: usize = 64 << 10;
 /// sections 6 to 8). The result is not necessarily JSON: other errors stay.
 ///
 /// Returns `None` for a text of more than [`MENDED_BYTES_MAX`], and for one that would grow too much.
-pub fn mend(text: &str) -> Option<String> {
+pub fn repair(text: &str) -> Option<String> {
     if text.len() > MENDED_BYTES_MAX {
         return None;
     }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Value {
-        serde_json::from_str(&mend(text).unwrap()).unwrap()
+        serde_json::from_str(&repair(text).unwrap()).unwrap()
     }
 
     #[test]
@@ -224,10 +224,10 @@ mod tests {
             format!("[NaN,\"{}\"]", "a".repeat(MENDED_BYTES_MAX)),
             "\u{1}\"\u{1}\"".repeat(1 << 20),
         ] {
-            assert_eq!(mend(&text), None);
+            assert_eq!(repair(&text), None);
         }
         let large = format!("[NaN,\"{}\"]", "a".repeat(MENDED_BYTES_MAX / 2));
-        assert!(mend(&large).unwrap().capacity() < large.len() + large.len() / 4);
+        assert!(repair(&large).unwrap().capacity() < large.len() + large.len() / 4);
     }
 
     proptest! {
@@ -239,7 +239,7 @@ mod tests {
 
         #[test]
         fn any_text_is_read_without_a_panic(text in ".*") {
-            let _mended = mend(&text);
+            let _mended = repair(&text);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub use mend::{MENDED_BYTES_MAX, mend};
+pub use mend::{MENDED_BYTES_MAX, repair};
 
 /// The maximum nesting depth; the same as `serde_json`'s own limit.
 pub const DEPTH_MAX: usize = 128;
@@ -58,7 +58,7 @@ impl<'a> RawJson<'a> {
 /// original text.
 pub fn read_lenient<T: de::DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_str(text).or_else(|error| {
-        let mended = mend(text);
+        let mended = repair(text);
         mended
             .and_then(|mended| serde_json::from_str(&mended).ok())
             .ok_or(error)

@@ -184,7 +184,7 @@ impl ServerConnector {
     ) -> Result<ServerSession, ConnectError> {
         let (process, pipes) =
             ServerProcess::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker).await?;
-        let (last_words, group) = (process.last_words(), process.group());
+        let (last_words, group) = (process.last_output(), process.group());
         *told = Some(Arc::clone(&last_words));
         let process = Arc::new(Mutex::new(process));
         let unasked = UnsolicitedMessages::new(self.bounds);

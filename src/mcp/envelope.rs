@@ -13,7 +13,7 @@ use serde::{
 use serde_json::{Value, value::RawValue};
 
 use super::unasked::ID_BYTES_MAX;
-use crate::json::{MENDED_BYTES_MAX, mend, read_lenient};
+use crate::json::{MENDED_BYTES_MAX, read_lenient, repair};
 
 /// The limit for an error's message, in bytes. The rest is cut off.
 const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
@@ -195,7 +195,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for MessageBatch<'a> {
 
 /// Repairs a message that is almost JSON.
 pub fn mended(text: &str) -> Option<String> {
-    let mended = text.starts_with('{').then(|| mend(text)).flatten()?;
+    let mended = text.starts_with('{').then(|| repair(text)).flatten()?;
     (mended != text).then_some(mended)
 }
 
@@ -441,7 +441,7 @@ mod tests {
             (r#"["boom"]"#, -32_603, r#"["boom"]"#, None),
             ("{}", -32_603, "the server gave no reason", None),
         ] {
-            let error = read_error(&mend(raw).unwrap());
+            let error = read_error(&repair(raw).unwrap());
             assert_eq!((error.code.0, &*error.message), (code, message), "{raw}");
             let data: Option<Value> = data.map(|data| serde_json::from_str(data).unwrap());
             assert_eq!(error.data.filter(|data| !data.is_null()), data, "{raw}");

@@ -175,7 +175,7 @@ impl ServerProcess {
     }
 
     /// The last output of the server, also after its exit.
-    pub fn last_words(&self) -> Arc<LastOutput> {
+    pub fn last_output(&self) -> Arc<LastOutput> {
         Arc::clone(&self.last_words)
     }
 

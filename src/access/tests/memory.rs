@@ -30,7 +30,7 @@ fn access(config: &Config, store: &Arc<Store>) -> AccessControl {
 
 /// The rule for any use of a bridge.
 async fn rule(access: &AccessControl, caller: Caller, on: &str) -> Result<String, StoreError> {
-    let view = access.view(&Arc::new(caller)).await?;
+    let view = access.permissions(&Arc::new(caller)).await?;
     Ok(view.explain(&bridge(on), None).rule.to_string())
 }
 
@@ -63,7 +63,7 @@ async fn groups_come_from_the_proof_else_from_our_tables_else_from_open_webui() 
         ..webui.clone()
     };
     let of = async |caller: &Caller| {
-        let view = access.view(&Arc::new(caller.clone())).await.unwrap();
+        let view = access.permissions(&Arc::new(caller.clone())).await.unwrap();
         let shown = view.explain(&bridge("wiki"), None).groups;
         let shown: Vec<_> = shown
             .iter()
@@ -132,7 +132,7 @@ async fn a_change_counts_at_the_next_call() {
         .unwrap();
     assert_eq!(now().await, "no_grant");
     let is_admin = async || -> bool {
-        let view: Permissions = access.view(&Arc::new(ann())).await.unwrap();
+        let view: Permissions = access.permissions(&Arc::new(ann())).await.unwrap();
         view.is_admin()
     };
     assert!(!is_admin().await);
@@ -192,10 +192,10 @@ async fn what_is_in_use_is_read_ahead_and_what_did_not_change_is_kept() {
     let mut config = enforced();
     config.access.cache_ttl = Duration::from_millis(500);
     let access = access(&config, &store);
-    let first = access.view(&Arc::new(ann())).await.unwrap();
+    let first = access.permissions(&Arc::new(ann())).await.unwrap();
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(1_600) {
-        let view = access.view(&Arc::new(ann())).await.unwrap();
+        let view = access.permissions(&Arc::new(ann())).await.unwrap();
         assert!(view.is_made_of(&first), "after {:?}", began.elapsed());
         sleep(Duration::from_millis(10)).await;
     }

@@ -361,7 +361,7 @@ async fn a_caller_who_needs_no_table_does_not_wait_for_one() {
     let open = AccessControl::new(&config(""), None, &tracker);
     let bound = AccessControl::new(&enforced(), None, &tracker);
     let rule = async |access: &AccessControl, caller: Caller| {
-        let view = access.view(&Arc::new(caller)).await?;
+        let view = access.permissions(&Arc::new(caller)).await?;
         let rule = view.explain(&bridge("wiki"), None).rule.to_string();
         Ok::<_, StoreError>(rule)
     };

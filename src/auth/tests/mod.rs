@@ -110,7 +110,7 @@ async fn ask(
         headers: &headers,
         peer: peer.map(|peer| peer.parse().unwrap()),
     };
-    proofs.identify(&evidence).await
+    proofs.authenticate(&evidence).await
 }
 
 /// Checks all cases and reports every wrong one.

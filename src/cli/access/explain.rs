@@ -36,7 +36,7 @@ pub async fn run(
         Some(Arc::clone(&desk.store)),
         &desk.sources.tracker,
     );
-    let view = access.view(&Arc::new(caller)).await?;
+    let view = access.permissions(&Arc::new(caller)).await?;
     let configured = desk.bridge(bridge);
     let name = match configured {
         Some(bridge) => bridge.name.clone(),

@@ -65,7 +65,7 @@ async fn vault(
         Ok(vault) => return Ok(Some(vault)),
         Err(error) => error,
     };
-    let holdings = credential::holdings(store).await?;
+    let holdings = credential::stored_secrets(store).await?;
     if holdings.has_sealed {
         return Err(error).context("the stored secrets cannot be decrypted");
     }

@@ -122,7 +122,7 @@ pub async fn rotate(store: &Store, vault: &Vault) -> Result<RotationReport, Stor
 }
 
 /// What is stored, without opening any of it.
-pub async fn holdings(store: &Store) -> Result<StoredSecrets, StoreError> {
+pub async fn stored_secrets(store: &Store) -> Result<StoredSecrets, StoreError> {
     let accounts = store.sealed_accounts(&AccountKey::default(), 1).await?;
     let logins = store.sealed_logins("", 1).await?;
     let keys = store.group_keys().await?;

@@ -160,7 +160,7 @@ async fn what_is_held_shows_without_a_key() {
     let base = Base::sqlite();
     let store = base.store().await;
     let held = async || {
-        let held = holdings(&store).await.unwrap();
+        let held = stored_secrets(&store).await.unwrap();
         (held.has_sealed, held.has_plain)
     };
     assert_eq!(held().await, (false, false));

@@ -135,7 +135,7 @@ async fn is_theirs(
     sender: &RequestSender,
 ) -> Result<(), ApiError> {
     let settings = state.settings.load_full();
-    let Ok(caller) = settings.proofs.identify(&sender.evidence()).await else {
+    let Ok(caller) = settings.proofs.authenticate(&sender.evidence()).await else {
         return Ok(());
     };
     if matches!(

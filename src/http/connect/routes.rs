@@ -174,7 +174,7 @@ async fn link_for(
     }
     if !is_shared {
         let entered = view.enter(bridge.name());
-        entered.map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
+        entered.map_err(|denial| ApiError::access_refused(&denial, bridge.name(), None))?;
     }
     Ok(connect_link(&state.services, bridge, view.caller(), is_shared).await?)
 }

@@ -71,7 +71,7 @@ async fn serve(
     let view = reader(&settings, sender).await?;
     if let (Some(view), Some(bridge)) = (&view, bridge) {
         view.enter(bridge)
-            .map_err(|denial| ApiError::denied(&denial, bridge, None))?;
+            .map_err(|denial| ApiError::access_refused(&denial, bridge, None))?;
     }
     let found = state.registry.document(bridge, view.as_ref()).await;
     let found = found.ok_or_else(|| match bridge {
@@ -139,7 +139,7 @@ pub async fn docs_of_bridge(
     let settings = state.settings.load_full();
     if let Some(view) = reader(&settings, sender).await? {
         view.enter(bridge.name())
-            .map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
+            .map_err(|denial| ApiError::access_refused(&denial, bridge.name(), None))?;
     }
     let config = &settings.config;
     let server = &config.server;

@@ -89,7 +89,7 @@ async fn opened(
         return Err(gone());
     }
     let entered = view.enter(&bridge);
-    entered.map_err(|denial| ApiError::denied(&denial, &bridge, None))?;
+    entered.map_err(|denial| ApiError::access_refused(&denial, &bridge, None))?;
     let body = counted(&file.content, sender).await?;
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -225,7 +225,7 @@ pub async fn bridge(
 ) -> Result<Response, ApiError> {
     let view = identity::view(&state.settings.load_full(), sender).await?;
     view.enter(bridge.name())
-        .map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
+        .map_err(|denial| ApiError::access_refused(&denial, bridge.name(), None))?;
     let it = list(state, bridge, &view);
     let tools = bridge.live.tools.load();
     let base = it.endpoint.clone();

@@ -125,7 +125,7 @@ pub enum PingOutcome {
 
 impl SessionPing {
     /// Sends the ping.
-    pub async fn pulse(self) -> PingOutcome {
+    pub async fn send(self) -> PingOutcome {
         let asked = timeout(PING_TIMEOUT, self.ask()).await;
         asked.unwrap_or(PingOutcome::Lives)
     }

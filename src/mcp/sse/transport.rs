@@ -269,7 +269,7 @@ impl SseSender {
                     url: self.address.url.clone(),
                     headers,
                 };
-                ping.pulse().await != PingOutcome::Lives
+                ping.send().await != PingOutcome::Lives
             }
             _ => false,
         }

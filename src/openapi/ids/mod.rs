@@ -87,7 +87,7 @@ impl OperationIdOwners {
         let tools: Vec<_> = tools.into_iter().collect();
         let mut claims: Vec<PreferredId> = tools
             .iter()
-            .map(|tool| self.claim(bridge, tool.as_str()))
+            .map(|tool| self.preferred_id(bridge, tool.as_str()))
             .collect();
         let mut order: Vec<usize> = (0..tools.len()).collect();
         order.sort_by_key(|&at| (claims.get(at).map(|claim| claim.changes), tools.get(at)));
@@ -117,7 +117,7 @@ impl OperationIdOwners {
     }
 
     /// Returns the preferred id of a tool, which belongs to its bridge.
-    fn claim(&self, bridge: &BridgeName, tool: &str) -> PreferredId {
+    fn preferred_id(&self, bridge: &BridgeName, tool: &str) -> PreferredId {
         let full = format!("{}_{tool}", self.prefix(bridge));
         let is_named_after_bridge = tool
             .strip_prefix(bridge.as_str())
@@ -211,7 +211,7 @@ pub fn mcpo_ids<'a>(
 /// Returns the native id that a tool would have if its bridge were the only one.
 pub fn native_id(bridge: &BridgeName, tool: &ToolName) -> String {
     OperationIdOwners::new([bridge])
-        .claim(bridge, tool.as_str())
+        .preferred_id(bridge, tool.as_str())
         .id
 }
 

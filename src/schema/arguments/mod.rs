@@ -267,7 +267,7 @@ impl ArgumentSchema {
         }
         // The settled values differ from the sent ones, so the body of a rejected call is parsed again.
         let sent = self.read(body)?.unwrap_or_default();
-        Err(self.refusal(&refused, &self.unwrap(sent).0))
+        Err(self.argument_error(&refused, &self.unwrap(sent).0))
     }
 
     /// Returns valid arguments, unless one of their names is a misspelling or unknown names are rejected.
@@ -388,7 +388,7 @@ impl ArgumentSchema {
     pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, ArgumentError> {
         self.judge(arguments)
             .map(|fit| fit.arguments)
-            .map_err(|refused| self.refusal(&refused, &refused))
+            .map_err(|refused| self.argument_error(&refused, &refused))
     }
 
     /// Removes the wrapper. If the tool has an argument of that name, the wrapper is ambiguous: the inner
@@ -468,7 +468,7 @@ impl ArgumentSchema {
     }
 
     /// Explains what is wrong with settled arguments, and shows them as `sent`.
-    fn refusal(&self, settled: &Value, sent: &Value) -> ArgumentError {
+    fn argument_error(&self, settled: &Value, sent: &Value) -> ArgumentError {
         match &self.validator {
             _ if !settled.is_object() => ArgumentError::not_an_object(sent),
             Some(validator) if self.plan.can_explain(settled) => {

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::{
     arguments::types::ValueTypeSet,
     meter::charge,
-    publish::keyword::{KeywordKind, holds},
+    publish::keyword::{KeywordKind, keyword_kind},
 };
 use crate::json::DEPTH_MAX;
 
@@ -101,7 +101,7 @@ impl SchemaLoosener {
     fn below(&mut self, keyword: &str, value: &mut Value) {
         let kind = match keyword {
             "$defs" | "definitions" => KeywordKind::Names,
-            _ => holds(keyword),
+            _ => keyword_kind(keyword),
         };
         match (kind, value) {
             (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => {

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    keyword::{KeywordKind, holds, is_annotation, is_in_place},
+    keyword::{KeywordKind, is_annotation, is_in_place, keyword_kind},
     types::anything,
 };
 
@@ -69,7 +69,9 @@ fn cut(schema: &mut Value, levels: usize, nested: usize) -> bool {
     };
     let has_schemas = |members: &Map<String, Value>| {
         members.iter().any(|(keyword, value)| {
-            holds(keyword) != KeywordKind::Data && !value.is_boolean() && !is_leaf(keyword, value)
+            keyword_kind(keyword) != KeywordKind::Data
+                && !value.is_boolean()
+                && !is_leaf(keyword, value)
         })
     };
     if (levels == 0 || nested == 0) && has_schemas(members) && !members.contains_key("$ref") {
@@ -81,7 +83,7 @@ fn cut(schema: &mut Value, levels: usize, nested: usize) -> bool {
         let levels = levels.saturating_sub(usize::from(!is_in_place(keyword)));
         let mut inside =
             |schema: &mut Value| is_cut |= cut(schema, levels, nested.saturating_sub(1));
-        match (holds(keyword), value) {
+        match (keyword_kind(keyword), value) {
             (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => inside(value),
             (KeywordKind::List | KeywordKind::Items, Value::Array(schemas)) => {
                 schemas.iter_mut().for_each(inside);
@@ -99,7 +101,7 @@ fn is_leaf(keyword: &str, value: &Value) -> bool {
         schema.as_object().is_none_or(|members| {
             members
                 .keys()
-                .all(|keyword| holds(keyword) == KeywordKind::Data)
+                .all(|keyword| keyword_kind(keyword) == KeywordKind::Data)
         })
     };
     match keyword {

@@ -8,7 +8,7 @@ use std::{collections::HashMap, ptr};
 use serde_json::{Map, Value, json};
 
 use super::{
-    keyword::{KeywordKind, holds, is_converted, is_in_place},
+    keyword::{KeywordKind, is_converted, is_in_place, keyword_kind},
     refs::{ReferenceIndex, ReferenceTarget, name_of},
 };
 
@@ -164,7 +164,7 @@ impl<'a> SchemaInliner<'a> {
         let mut copy = Map::new();
         let mut referred = Vec::new();
         for (keyword, value) in members {
-            match (holds(keyword), value) {
+            match (keyword_kind(keyword), value) {
                 (KeywordKind::Noise, _) => {}
                 (KeywordKind::Reference, Value::String(reference)) => {
                     referred.push(self.reference(reference, place)?);
@@ -451,7 +451,7 @@ fn is_small(schema: &Value) -> bool {
             Value::Object(members) => {
                 if members
                     .keys()
-                    .any(|key| holds(key) == KeywordKind::Reference)
+                    .any(|key| keyword_kind(key) == KeywordKind::Reference)
                 {
                     return false;
                 }

@@ -27,7 +27,7 @@ pub enum KeywordKind {
 }
 
 /// Returns the kind of the value of `keyword`.
-pub fn holds(keyword: &str) -> KeywordKind {
+pub fn keyword_kind(keyword: &str) -> KeywordKind {
     match keyword {
         "not"
         | "if"

@@ -4,7 +4,7 @@ use std::mem;
 
 use serde_json::{Map, Value};
 
-use super::keyword::{KeywordKind, holds};
+use super::keyword::{KeywordKind, keyword_kind};
 use crate::schema::names::{ArgumentNames, shown};
 
 /// Renames in a published schema, including everything that refers to a name.
@@ -37,7 +37,7 @@ pub fn rename(schema: &mut Value, names: &ArgumentNames) {
         }
     }
     for (keyword, value) in members.iter_mut() {
-        match (holds(keyword), value) {
+        match (keyword_kind(keyword), value) {
             (KeywordKind::Schema | KeywordKind::Items, value @ Value::Object(_)) => {
                 rename(value, names);
             }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    PublishedSchema, SchemaFlavor, expansion, keyword::KeywordKind, keyword::holds, publish_input,
-    publish_output,
+    PublishedSchema, SchemaFlavor, expansion, keyword::KeywordKind, keyword::keyword_kind,
+    publish_input, publish_output,
 };
 
 /// Publishes arguments and checks the properties of all published schemas.
@@ -112,7 +112,7 @@ fn sound(
     }
     for (keyword, value) in members {
         let inner = converted && super::keyword::is_converted(keyword);
-        let schemas: Vec<&Value> = match (holds(keyword), value) {
+        let schemas: Vec<&Value> = match (keyword_kind(keyword), value) {
             (KeywordKind::Noise | KeywordKind::Reference | KeywordKind::Dependencies, _) => {
                 return Err(format!("`{keyword}` is left"));
             }

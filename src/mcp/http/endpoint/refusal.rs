@@ -29,7 +29,7 @@ impl HttpEndpoint {
             (JsonRpcMessage::Error(error), Some(ping)) => {
                 self.0.health.has_worked()
                     && speaks_of_session(&error.error.message)
-                    && ping.pulse().await != PingOutcome::Lives
+                    && ping.send().await != PingOutcome::Lives
             }
             (JsonRpcMessage::Response(_), Some(_)) => {
                 self.0.health.works();
@@ -106,7 +106,7 @@ impl HttpEndpoint {
         if !health.has_worked() && !health.is_refused_again() {
             return None;
         }
-        let PingOutcome::Gone(pinged) = ping.pulse().await else {
+        let PingOutcome::Gone(pinged) = ping.send().await else {
             return None;
         };
         if !health.has_worked() {

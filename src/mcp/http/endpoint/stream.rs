@@ -61,7 +61,7 @@ impl HttpEndpoint {
                     tokio::task::coop::consume_budget().await;
                     let is_gone = match (&frame, ping) {
                         (Ok(frame), Some(ping)) if has_worked && is_suspect(frame) => {
-                            Box::pin(ping.pulse()).await != PingOutcome::Lives
+                            Box::pin(ping.send()).await != PingOutcome::Lives
                         }
                         _ => false,
                     };
