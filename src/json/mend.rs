@@ -1,4 +1,4 @@
-//! [`mend`]: repairs a text that is almost JSON.
+//! [`repair`]: repairs a text that is almost JSON.
 
 /// The escape that replaces half a surrogate pair.
 const REPLACEMENT: &[u8] = b"\\ufffd";
