@@ -1,6 +1,6 @@
 //! Authorization by groups and grants. A [`CallAuthorization`] is the only way to call a server.
 //!
-//! [`AccessControl::view`] collects what is known about a caller, from memory if possible; [`Permissions`] then
+//! [`AccessControl::permissions`] collects what is known about a caller, from memory if possible; [`Permissions`] then
 //! decides without waiting. If data cannot be read, the call is refused.
 
 mod advice;

@@ -1,6 +1,6 @@
 //! Authentication: who is calling.
 //!
-//! [`Authenticator::identify`] turns a request's headers into a [`Caller`]. `access` decides what that
+//! [`Authenticator::authenticate`] turns a request's headers into a [`Caller`]. `access` decides what that
 //! caller may do. Each authentication method has a file of its own; `proofs` defines the order in
 //! which they are tried.
 

@@ -54,7 +54,7 @@ impl<'a> RawJson<'a> {
     }
 }
 
-/// Parses a text as leniently as possible: unchanged, or after [`repair`](mend::repair) corrected it. The error refers to the
+/// Parses a text as leniently as possible: unchanged, or after [`repair`] corrected it. The error refers to the
 /// original text.
 pub fn read_lenient<T: de::DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_str(text).or_else(|error| {

@@ -274,7 +274,7 @@ async fn the_admin_api_is_for_administrators_alone() {
         )
     };
     let senders: [(&str, Headers, u16); 10] = [
-        ("nobody", Vec::new(), 401),
+        ("no credentials", Vec::new(), 401),
         ("a wrong key", bearer("wrong"), 401),
         (
             "a forged token",
@@ -282,7 +282,7 @@ async fn the_admin_api_is_for_administrators_alone() {
             401,
         ),
         (
-            "nobody vouches",
+            "no gateway",
             vec![
                 ("x-user-email", "root@example.org".to_owned()),
                 ("x-user-admin", "true".to_owned()),
