@@ -64,7 +64,7 @@ impl CallLimits {
         self.slots.waiting()
     }
 
-    /// The failure of a call for which there is no slot and no place in the queue.
+    /// The failure of a call when all slots are in use and its queue is full.
     fn busy(&self, full: FairShareError) -> CallFailure {
         let name = self.config.name.to_string();
         match full {

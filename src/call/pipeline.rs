@@ -26,7 +26,7 @@ use crate::{
 /// What the endpoint of a protocol gives for the call of an identified caller.
 #[derive(Debug)]
 pub struct CallInput<'a, F> {
-    /// Who calls.
+    /// The identified caller.
     pub caller: &'a Arc<Caller>,
     /// The arguments as JSON text. They are read after the caller is authorized.
     pub arguments: F,

@@ -110,12 +110,12 @@ async fn sessions_and_keys_are_looked_up() {
         let table = [
             (session("carol"), AuthenticationError::Pending),
             (session("dave"), AuthenticationError::SignedOut),
-            (session("nobody"), AuthenticationError::SignedOut),
+            (session("unknown"), AuthenticationError::SignedOut),
             (stampless, AuthenticationError::SignedOut),
             (unsigned, AuthenticationError::Token),
             (key("carol"), AuthenticationError::Pending),
             (key("dave"), AuthenticationError::SignedOut),
-            (key("nobody"), AuthenticationError::Key),
+            (key("unknown"), AuthenticationError::Key),
             (bearer("other"), AuthenticationError::Key),
         ];
         for (sent, refusal) in table {

@@ -170,7 +170,7 @@ async fn bad_tokens_are_refused() {
             AuthenticationError::Token,
         ),
         (
-            "nobody",
+            "no e-mail and no subject",
             with(json!({"email": null, "sub": null})),
             AuthenticationError::Token,
         ),

@@ -361,7 +361,7 @@ async fn a_bad_session_is_refused_before_open_webui_is_asked() {
             AuthenticationError::Token,
         ),
         (
-            "nobody",
+            "no user ID",
             with(json!({"exp": at(60)})),
             AuthenticationError::Token,
         ),

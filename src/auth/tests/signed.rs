@@ -189,7 +189,7 @@ async fn a_bad_signed_header_is_refused() {
             AuthenticationError::Token,
         ),
         (
-            "nobody",
+            "no subject",
             with(json!({"sub": null})),
             AuthenticationError::Token,
         ),
