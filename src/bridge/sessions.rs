@@ -345,7 +345,7 @@ impl PoolEntry {
         self.last_call().elapsed()
     }
 
-    /// Waits until there is no call, up to [`FINISH_MAX`]. Returns whether that is so.
+    /// Waits until all calls have ended, up to [`FINISH_MAX`]. Returns whether they have.
     async fn calls_ended(&self) -> bool {
         timeout(FINISH_MAX, self.calls.wait()).await.is_ok()
     }

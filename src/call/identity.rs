@@ -30,7 +30,7 @@ pub async fn identify(
 }
 
 /// Assigns the request's place to the caller, within the caller's share of all places. An
-/// administrator gets a reserved place if there is no other.
+/// administrator gets a reserved place if all others are taken.
 pub async fn take_place(
     settings: &ReloadableSettings,
     origin: &RequestOrigin,

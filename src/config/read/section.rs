@@ -29,7 +29,7 @@ pub struct SectionRules {
     pub secrets: &'static [SecretRule],
     /// Fields of the type that are several keys in the file. Without the first key, the others have no effect.
     pub groups: &'static [(&'static str, &'static [&'static str])],
-    /// Whether a missing variable is no error, but turns off what the section describes.
+    /// Whether a missing variable turns off what the section describes, instead of being an error.
     pub missing_turns_off: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct SectionNotes {
     blank: BTreeMap<String, String>,
     /// Settings with a text that is not blank and has no reference.
     literal: BTreeSet<String>,
-    /// What is missing, where that is no error: `GITHUB_TOKEN is not set`.
+    /// What is missing, if it is not an error: `GITHUB_TOKEN is not set`.
     pub missing: Vec<String>,
     /// The number of problems before the section.
     first: usize,
