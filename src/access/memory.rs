@@ -238,7 +238,7 @@ where
 
 impl<K, T> fmt::Debug for VersionedCache<K, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Kept");
+        let mut shown = formatter.debug_struct("VersionedCache");
         shown.field("ttl", &self.ttl).finish_non_exhaustive()
     }
 }

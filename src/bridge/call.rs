@@ -42,7 +42,7 @@ pub struct ToolCall<'a> {
 
 impl fmt::Debug for ToolCall<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Order");
+        let mut shown = formatter.debug_struct("ToolCall");
         shown.field("tool", self.tool).field("owner", self.owner);
         shown.finish_non_exhaustive()
     }

@@ -88,7 +88,7 @@ impl BridgeSettings {
 impl fmt::Debug for StdioSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Stdio")
+            .debug_struct("StdioSettings")
             .field("command", &self.command)
             .field("args", &self.args.len())
             .field("env", &self.env)
@@ -103,7 +103,7 @@ impl fmt::Debug for StdioSettings {
 impl fmt::Debug for RemoteSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Remote")
+            .debug_struct("RemoteSettings")
             .field("url", &self.url.origin().ascii_serialization())
             .field("kind", &self.kind)
             .field("headers", &self.headers)

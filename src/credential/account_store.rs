@@ -56,7 +56,9 @@ pub(super) enum AccountBackend {
 
 impl fmt::Debug for AccountStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Kept").finish_non_exhaustive()
+        formatter
+            .debug_struct("AccountStore")
+            .finish_non_exhaustive()
     }
 }
 

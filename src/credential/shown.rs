@@ -58,7 +58,7 @@ pub struct CredentialProvider {
 impl fmt::Debug for CredentialProvider {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Credentials")
+            .debug_struct("CredentialProvider")
             .finish_non_exhaustive()
     }
 }

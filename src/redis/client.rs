@@ -164,7 +164,7 @@ impl RedisClient {
 impl fmt::Debug for RedisClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Redis")
+            .debug_struct("RedisClient")
             .field("prefix", &self.prefix)
             .field("is_away", &self.is_away)
             .finish_non_exhaustive()

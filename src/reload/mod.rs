@@ -54,7 +54,9 @@ pub struct ConfigReloader {
 
 impl std::fmt::Debug for ConfigReloader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Reloader").finish_non_exhaustive()
+        formatter
+            .debug_struct("ConfigReloader")
+            .finish_non_exhaustive()
     }
 }
 

@@ -9,7 +9,12 @@ use std::{
 use super::{layers::in_order, sources};
 
 /// The pages that describe the code.
-const PAGES: [&str; 3] = ["ARCHITECTURE.md", "AGENTS.md", "CONTRIBUTING.md"];
+const PAGES: [&str; 4] = [
+    "ARCHITECTURE.md",
+    "AGENTS.md",
+    "CONTRIBUTING.md",
+    "docs/glossary.md",
+];
 /// Folders of this repository that these pages name files of.
 const FOLDERS: [&str; 8] = [
     "src/",

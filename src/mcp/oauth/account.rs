@@ -273,7 +273,7 @@ impl PendingAuthorization {
 
 impl fmt::Debug for ClientRegistration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Client");
+        let mut shown = formatter.debug_struct("ClientRegistration");
         shown
             .field("resource", &self.resource)
             .finish_non_exhaustive()
@@ -282,14 +282,14 @@ impl fmt::Debug for ClientRegistration {
 
 impl fmt::Debug for PendingAuthorization {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Pending");
+        let mut shown = formatter.debug_struct("PendingAuthorization");
         shown.field("client", &self.client).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for OAuthAccount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Account");
+        let mut shown = formatter.debug_struct("OAuthAccount");
         shown
             .field("client", &self.client)
             .field("scopes", &self.credentials.granted_scopes)
@@ -299,7 +299,9 @@ impl fmt::Debug for OAuthAccount {
 
 impl fmt::Debug for ImportedLogin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Imported").finish_non_exhaustive()
+        formatter
+            .debug_struct("ImportedLogin")
+            .finish_non_exhaustive()
     }
 }
 

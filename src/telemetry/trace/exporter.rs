@@ -146,7 +146,7 @@ impl<E: SpanExporter> SpanExporter for RedactingExporter<E> {
 
 impl<E> fmt::Debug for RedactingExporter<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Clean");
+        let mut shown = formatter.debug_struct("RedactingExporter");
         shown.field("collector", &self.collector);
         shown.finish_non_exhaustive()
     }
